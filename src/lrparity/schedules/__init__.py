@@ -1,0 +1,50 @@
+"""Learning rates as pure functions of the update or the epoch, with the bits of Keras.
+
+Class names, argument names, order and defaults are those of ``keras.optimizers.schedules``.  A
+schedule is a frozen value; calling it with a step answers what Keras *reports*
+(``numerics="eager"``, the default) or what a compiled ``model.fit`` *applies*
+(``numerics="graph"``).  No torch, Lightning or TensorFlow is loaded.
+
+>>> import numpy as np
+>>> schedule = CosineDecay(0.1, decay_steps=1000, alpha=0.01, warmup_target=0.4, warmup_steps=50)
+>>> schedule(120)
+0.39522305130958557
+>>> schedule(np.arange(100)).dtype
+dtype('float32')
+"""
+
+from lrparity.schedules._arithmetic import Numerics
+from lrparity.schedules._classic import StepDecay, TimeBasedDecay
+from lrparity.schedules._keras import (
+    CosineDecay,
+    CosineDecayRestarts,
+    ExponentialDecay,
+    InverseTimeDecay,
+    PiecewiseConstantDecay,
+    PolynomialDecay,
+)
+from lrparity.schedules._schedule import (
+    FunctionSchedule,
+    LearningRateSchedule,
+    Unit,
+    as_schedule,
+)
+from lrparity.schedules._serialization import deserialize, serialize
+
+__all__ = [
+    "CosineDecay",
+    "CosineDecayRestarts",
+    "ExponentialDecay",
+    "FunctionSchedule",
+    "InverseTimeDecay",
+    "LearningRateSchedule",
+    "Numerics",
+    "PiecewiseConstantDecay",
+    "PolynomialDecay",
+    "StepDecay",
+    "TimeBasedDecay",
+    "Unit",
+    "as_schedule",
+    "deserialize",
+    "serialize",
+]

@@ -1,0 +1,126 @@
+"""Schedules as dictionaries, in the form that Keras itself writes and reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lrparity.schedules import _classic, _keras
+from lrparity.schedules._schedule import FunctionSchedule, LearningRateSchedule, as_schedule
+
+KERAS_MODULE = "keras.optimizers.schedules"
+OWN_MODULE = "lrparity.schedules"
+
+KERAS_CLASSES: dict[str, type[LearningRateSchedule]] = {
+    cls.__name__: cls
+    for cls in (
+        _keras.ExponentialDecay,
+        _keras.InverseTimeDecay,
+        _keras.PolynomialDecay,
+        _keras.PiecewiseConstantDecay,
+        _keras.CosineDecay,
+        _keras.CosineDecayRestarts,
+    )
+}
+OWN_CLASSES: dict[str, type[LearningRateSchedule]] = {
+    cls.__name__: cls for cls in (_classic.TimeBasedDecay, _classic.StepDecay)
+}
+SHIPPED = KERAS_CLASSES | OWN_CLASSES
+
+
+def serialize(schedule: LearningRateSchedule) -> dict[str, Any]:
+    """A schedule as a plain dictionary.
+
+    Keras' six classes are written as Keras writes them, so that
+    ``keras.optimizers.schedules.deserialize`` reads the result, and so are functions and classes
+    of yours.
+
+    Raises:
+        TypeError: not a schedule, or one without a config.
+
+    Source: keras/src/saving/serialization_lib.py, 3.15.1.
+
+    >>> from lrparity.schedules import ExponentialDecay
+    >>> serialize(ExponentialDecay(0.1, 1000, 0.96))["class_name"]
+    'ExponentialDecay'
+    """
+    schedule = as_schedule(schedule, "schedule")
+    if isinstance(schedule, FunctionSchedule):
+        name = getattr(schedule.function, "__name__", type(schedule.function).__name__)
+        return {
+            "module": "builtins",
+            "class_name": "function",
+            "config": name,
+            "registered_name": "function",
+        }
+    cls = type(schedule)
+    config = schedule.get_config()
+    if SHIPPED.get(cls.__name__) is cls:
+        module = KERAS_MODULE if cls.__name__ in KERAS_CLASSES else OWN_MODULE
+        registered_name = None
+    else:
+        module, registered_name = cls.__module__, cls.__name__
+    return {
+        "module": module,
+        "class_name": cls.__name__,
+        "config": config,
+        "registered_name": registered_name,
+    }
+
+
+def deserialize(
+    config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+) -> LearningRateSchedule:
+    """Build the schedule that :func:`serialize`, Keras 3, tf_keras or Keras 2 wrote.
+
+    Args:
+        config: ``{"class_name": ..., "config": {...}}``, with or without Keras 3's ``"module"`` and
+            ``"registered_name"``.
+        custom_objects: your own classes and functions by name; they win over shipped ones.
+
+    Nothing is ever imported by the name that a config gives.
+
+    Raises:
+        ValueError: an unknown class; the message names the shipped ones.
+        TypeError: not such a dictionary, or arguments that the class does not have.
+
+    Source: keras/src/saving/serialization_lib.py, 3.15.1.
+
+    >>> deserialize({"class_name": "ExponentialDecay", "config": {
+    ...     "initial_learning_rate": 0.1, "decay_steps": 1000, "decay_rate": 0.96}})
+    ExponentialDecay(initial_learning_rate=0.1, decay_steps=1000, decay_rate=0.96)
+    """
+    if not isinstance(config, Mapping) or "class_name" not in config or "config" not in config:
+        raise TypeError(
+            "Argument `config` must be a dictionary with 'class_name' and 'config', as "
+            f"serialize() returns it. Received: config={config!r}."
+        )
+    custom = dict(custom_objects or {})
+    class_name, arguments = config["class_name"], config["config"]
+    if class_name == "function":
+        if arguments not in custom:
+            raise ValueError(
+                f"The function {arguments!r} is not stored in a config. "
+                f"Pass custom_objects={{{arguments!r}: the_function}}."
+            )
+        return as_schedule(custom[arguments])
+    for name in (config.get("registered_name"), class_name):
+        if name in custom:
+            return _built(custom[name], arguments)
+    if class_name not in SHIPPED:
+        raise ValueError(
+            f"Unknown schedule class {class_name!r}. Shipped are {', '.join(sorted(SHIPPED))}. "
+            f"Pass your own as custom_objects={{{class_name!r}: TheClass}}."
+        )
+    return _built(SHIPPED[class_name], arguments)
+
+
+def _built(cls: type[LearningRateSchedule], arguments: Any) -> LearningRateSchedule:
+    if not isinstance(arguments, Mapping):
+        raise TypeError(
+            f"The config of {cls.__name__} must be a dictionary of arguments. Received: {arguments!r}."
+        )
+    try:
+        return cls.from_config(dict(arguments))
+    except TypeError as error:
+        raise TypeError(f"{cls.__name__} cannot be built from {arguments!r}: {error}") from error

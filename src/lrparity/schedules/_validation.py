@@ -1,0 +1,91 @@
+"""Checks of schedule arguments: each error names the argument, the value, what is allowed, the mend."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import warnings
+from typing import Any
+
+import numpy as np
+
+from lrparity import float32
+
+
+def number(name: str, value: Any) -> int | float:
+    """A Python ``int`` or ``float`` from any real scalar; NaN, booleans and text are refused."""
+    plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+    if isinstance(plain, bool) or not isinstance(plain, numbers.Real):
+        raise TypeError(
+            f"Argument `{name}` must be a real number. Received: {name}={value!r} of type "
+            f"{type(value).__name__}. Pass a Python float or int."
+        )
+    result = int(plain) if isinstance(plain, numbers.Integral) else float(plain)
+    if isinstance(result, float) and math.isnan(result):
+        raise ValueError(
+            f"Argument `{name}` must be a number. Received: {name}={value!r}, "
+            "which would make every learning rate NaN."
+        )
+    if 0.0 < abs(result) < float(float32.SMALLEST_NORMAL):
+        warnings.warn(
+            f"`{name}`={value!r} is below the smallest normal float32 (1.18e-38); TensorFlow "
+            "treats it as 0, and so does lrparity. Pass 0 to silence this.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return result
+
+
+def rate(name: str, value: Any) -> float:
+    """A learning rate: a float that is finite in float32.  Integers become float, as documented."""
+    result = float(number(name, value))
+    with np.errstate(over="ignore"):
+        finite = bool(np.isfinite(np.float32(result)))
+    if not finite:
+        raise ValueError(
+            f"Argument `{name}` must be finite in float32 (at most 3.4e38). Received: {name}={value!r}."
+        )
+    return result
+
+
+def initial_rate(name: str, value: Any) -> float:
+    """A learning rate that a run starts from; a negative one is legal in Keras and never meant."""
+    result = rate(name, value)
+    if result < 0:
+        warnings.warn(
+            f"`{name}`={value!r} is negative: every update will go up the gradient. Keras accepts "
+            "it and so does lrparity.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return result
+
+
+def positive(name: str, value: Any) -> int | float:
+    """A number of steps: more than 0, whole or not."""
+    result = number(name, value)
+    if result <= 0:
+        raise ValueError(f"Argument `{name}` must be > 0. Received: {name}={value!r}.")
+    return result
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, bool | np.bool_ | int) or value not in (0, 1):
+        raise TypeError(f"Argument `{name}` must be True or False. Received: {name}={value!r}.")
+    return bool(value)
+
+
+def text(name: str, value: Any) -> str | None:
+    """A name, or None (tf_keras' default)."""
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"Argument `{name}` must be a string or None. Received: {name}={value!r}.")
+    return value
+
+
+def choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
+    """One of a closed set of words."""
+    if value not in allowed:
+        words = ", ".join(repr(word) for word in allowed)
+        raise ValueError(f"Argument `{name}` must be one of {words}. Received: {name}={value!r}.")
+    return str(value)
