@@ -8,7 +8,7 @@ schedule is a frozen value; calling it with a step answers what Keras *reports*
 >>> import numpy as np
 >>> schedule = CosineDecay(0.1, decay_steps=1000, alpha=0.01, warmup_target=0.4, warmup_steps=50)
 >>> schedule(120)
-0.39522305130958557
+0.3952315151691437
 >>> schedule(np.arange(100)).dtype
 dtype('float32')
 """

@@ -17,7 +17,7 @@ Grappler's rewriting, as far as learning rates meet it (TensorFlow 2.21, measure
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias, cast
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from lrparity import float32
 from lrparity.float32 import Float32
 
 Numerics = Literal["eager", "graph"]
-Operand = "Number | float | Float32"
+Operand: TypeAlias = "Number | float | Float32"
 
 ONE = np.float32(1)
 ZERO = np.float32(0)
@@ -84,7 +84,7 @@ class Number(ABC):
 
     def lift(self, other: Operand) -> Self:
         """Another operand in this arithmetic; plain numbers are constants."""
-        return other if isinstance(other, type(self)) else self.constant(other)  # type: ignore[arg-type]
+        return other if isinstance(other, type(self)) else self.constant(cast("float", other))
 
     def __add__(self, other: Operand) -> Self:
         return self._add(self.lift(other))

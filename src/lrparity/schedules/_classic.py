@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,7 +119,7 @@ class TimeBasedDecay(ConfiguredSchedule):
     [0.1, 0.0999, 0.0998, 0.05]
     >>> table = TimeBasedDecay(0.1, 0.001, unit="epoch", compounding=True)
     >>> [round(table(epoch), 8) for epoch in range(5)]
-    [0.1, 0.0999001, 0.0997007, 0.0994025, 0.09900647]
+    [0.1, 0.0999001, 0.0997007, 0.09940249, 0.09900647]
     """
 
     initial_learning_rate: float
@@ -157,7 +157,7 @@ class TimeBasedDecay(ConfiguredSchedule):
             # `lr` and `decay` are variables in Keras' graph: nothing is folded, one arithmetic.
             rule = decay_rule(self.keras_version)
             decay = self.decay if self.decay > 0 else 0.0
-            return cast("np.float32 | Rates", time_based_decay(lr, decay, step, rule))
+            return time_based_decay(lr, decay, step, rule)
         epochs = np.asarray(step, np.float64)
         if not self.compounding:
             return (lr / (1.0 + self.decay * epochs)).astype(np.float32)[()]

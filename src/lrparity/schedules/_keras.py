@@ -279,7 +279,7 @@ class PiecewiseConstantDecay(ConfiguredSchedule):
         total = (step <= edges[0]) * values[0] + (step > edges[-1]) * values[-1]
         for low, high, value in zip(edges[:-1], edges[1:], values[1:-1], strict=True):
             total = total + ((step > low) & (step <= high)) * value
-        return total  # type: ignore[no-any-return]
+        return total
 
 
 @dataclass(frozen=True, repr=False)
@@ -398,7 +398,7 @@ class CosineDecayRestarts(FormulaSchedule):
 
     >>> schedule = CosineDecayRestarts(0.1, first_decay_steps=10, t_mul=1.1)
     >>> [round(schedule(k), 6) for k in (9, 10, 20, 21, 22)]
-    [0.002447, 0.1, 0.002025, 0.0, 0.09872]
+    [0.002447, 0.1, 0.002025, 0.0, 0.098324]
     """
 
     initial_learning_rate: float

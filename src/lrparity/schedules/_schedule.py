@@ -16,7 +16,7 @@ from lrparity.schedules._arithmetic import ARITHMETICS, Number, Numerics
 from lrparity.schedules._validation import choice
 
 Unit = Literal["update", "epoch"]
-Step = np.int64 | np.float32 | NDArray[np.int64] | NDArray[np.float32]
+Step = np.number[Any] | NDArray[Any]  # int64 or float32
 Rates = NDArray[np.float32]
 
 UNITS = ("update", "epoch")
@@ -117,14 +117,14 @@ def _user_call(own: Callable[..., Any]) -> Callable[..., Any]:
             )
         steps = as_steps(step)
         if not isinstance(steps, np.ndarray):
-            return rounded_rate(own(self, steps.item()), type(self).__name__, steps.item())
+            return rounded_rate(own(self, steps.item()), type(self).__name__, steps)
         rates = [rounded_rate(own(self, k), type(self).__name__, k) for k in steps.ravel().tolist()]
         return np.array(rates, np.float32).reshape(steps.shape)
 
     return call
 
 
-def rounded_rate(value: Any, name: str, step: float) -> float:
+def rounded_rate(value: Any, name: str, step: Any) -> float:
     """What a user's function returned, rounded to float32."""
     plain = value.item() if hasattr(value, "item") else value
     if isinstance(plain, bool) or not isinstance(plain, numbers.Real):
@@ -147,7 +147,7 @@ def as_steps(step: Any) -> Step:
         if np.isnan(array).any():
             raise ValueError(f"`step` must not be NaN. Received: step={step!r}.")
         with np.errstate(over="ignore"):
-            steps = array.astype(np.float32)  # type: ignore[assignment]
+            steps = array.astype(np.float32)
     elif array.dtype == object and isinstance(step, int):
         raise ValueError(f"`step` must fit into int64. Received: step={step!r}.")
     else:
@@ -191,7 +191,7 @@ class FormulaSchedule(ConfiguredSchedule):
         number = ARITHMETICS[numerics]
         # Steps beyond 2**24 lose their last bits here, as they do in Keras.
         moment = number.variable(step.astype(np.float32))
-        return cast("np.float32 | Rates", self._formula(number, moment).value)
+        return self._formula(number, moment).value
 
     def _formula(self, number: type[Number], step: Number) -> Number:
         raise NotImplementedError
@@ -233,10 +233,10 @@ class FunctionSchedule(LearningRateSchedule):
         if not callable(function):
             raise TypeError(f"`function` must be callable. Received: function={function!r}.")
         self.function = function
-        self.unit = cast(Unit, choice("unit", unit, UNITS))
+        self.unit = cast("Unit", choice("unit", unit, UNITS))
 
     def __call__(self, step: float) -> float:  # type: ignore[override]
-        return cast(float, self.function(step))
+        return cast("float", self.function(step))
 
     def get_config(self) -> dict[str, Any]:
         raise TypeError(

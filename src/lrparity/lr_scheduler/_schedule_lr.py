@@ -1,0 +1,596 @@
+"""``ScheduleLR``: any schedule as a torch ``LRScheduler``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from lrparity import float32
+from lrparity.lr_scheduler._updates import UpdateCounter
+from lrparity.schedules import (
+    FunctionSchedule,
+    LearningRateSchedule,
+    Numerics,
+    as_schedule,
+    serialize,
+)
+from lrparity.schedules._schedule import NUMERICS, ConfiguredSchedule
+from lrparity.schedules._validation import choice, number
+
+Count = Literal["calls", "updates"]
+OnConfigChange = Literal["raise", "use_new"]
+ScheduleLike = LearningRateSchedule | Callable[[int], float]
+
+STATE_FORMAT = "lrparity.ScheduleLR"
+STATE_VERSION = 1
+STATE_KEYS = frozenset(
+    {
+        "format",
+        "version",
+        "last_epoch",
+        "_step_count",
+        "_last_lr",
+        "base_lrs",
+        "multiplier",
+        "lr_scales",
+        "numerics",
+        "schedules",
+        "group_schedules",
+        "schedule_rates",
+        "fingerprint",
+    }
+)
+
+BLOCK = 4096
+"""Shipped schedules are pure, so their rates are computed this many steps at a time."""
+
+
+class ScheduleLR(LRScheduler):
+    """Drive an optimizer's learning rates by a schedule, with the bits of Keras.
+
+    After construction and after k calls of ``step()`` each param group holds::
+
+        lr = float32(schedule(k)) * float32(multiplier) * float32(lr_scale)
+
+    rounded to float32 after each product, as a Python float (a tensor ``lr`` is filled in place).
+    The rate is always computed from k: editing ``group["lr"]`` by hand lasts until the next
+    ``step()``, and no order of evaluation, resume or ``SequentialLR`` changes it.
+
+    Args:
+        optimizer: the optimizer to drive.
+        schedule: a schedule or function of the step for all groups, or a list with one for each.
+        last_epoch: how many steps are done; -1 starts at step 0.  The name is torch's; it counts
+            whatever ``step()`` is called for.
+        numerics: ``"eager"``: the rates that Keras reports; ``"graph"``: those that a compiled
+            ``model.fit`` applies.
+        count: ``"calls"``: every ``step()`` is one step, as in torch.  ``"updates"``: a ``step()``
+            advances by the optimizer's real updates since the one before, so that a step that AMP
+            skipped, one without gradients, or a wrapper that calls ``step()`` several times does
+            not count.  (Per epoch, that is one epoch if there was any update.)
+        on_config_change: what ``load_state_dict`` does when the state was saved under another
+            schedule: ``"raise"``, or ``"use_new"`` to go on from the saved step under this one.
+
+    Attributes:
+        last_epoch: the step that the current rates belong to; the only counter.
+        multiplier: 1 unless :meth:`set_multiplier` was called.
+
+    **Groups.**  ``group["lr_scale"]`` (timm's convention, default 1) scales a group for good and may
+    be changed at any time.  A group added later keeps the ``lr`` that it comes with: it adopts
+    ``lr_scale = lr / (schedule(k) * multiplier)`` of the first group's schedule.  Where a list of
+    schedules was given, give it one with :meth:`add_schedule` instead.
+
+    **Accelerate.**  Its wrapper calls ``step()`` once per process for one update; those calls are
+    recognised and count once.
+
+    **State** is plain Python and versioned, loads under ``torch.load(weights_only=True)``, and
+    carries the schedule's config with a fingerprint.  Loading it writes the rates to the groups.
+
+    ``ChainedScheduler`` is not supported: it lets several schedulers multiply one rate, and this one
+    always writes its own.  Use :meth:`set_multiplier`, or ``SequentialLR``, which works.
+
+    Raises:
+        TypeError: ``optimizer`` is no torch optimizer, or ``schedule`` no schedule or function.
+        ValueError: as many schedules as groups are needed; an unknown option; ``last_epoch`` < -1.
+
+    Source of the semantics: keras/src/optimizers/base_optimizer.py, 3.15.1: update k (from 0) uses
+    ``schedule(k)``.  torch's ``LambdaLR`` multiplies a float64 factor into the base rate instead.
+
+    >>> import torch
+    >>> from lrparity.schedules import PiecewiseConstantDecay
+    >>> weight = torch.nn.Parameter(torch.zeros(1))
+    >>> optimizer = torch.optim.SGD([weight], lr=1.0)
+    >>> scheduler = ScheduleLR(optimizer, PiecewiseConstantDecay([1], [0.5, 0.25]))
+    >>> rates = []
+    >>> for _ in range(4):
+    ...     rates.append(optimizer.param_groups[0]["lr"])
+    ...     optimizer.step()
+    ...     scheduler.step()
+    >>> rates
+    [0.5, 0.5, 0.25, 0.25]
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        schedule: ScheduleLike | Sequence[ScheduleLike],
+        *,
+        last_epoch: int = -1,
+        numerics: Numerics = "eager",
+        count: Count = "calls",
+        on_config_change: OnConfigChange = "raise",
+    ) -> None:
+        check_optimizer(optimizer)
+        if isinstance(last_epoch, bool) or not isinstance(last_epoch, int) or last_epoch < -1:
+            raise ValueError(
+                "Argument `last_epoch` must be an integer >= -1 (-1 starts anew). "
+                f"Received: last_epoch={last_epoch!r}."
+            )
+        self.numerics = cast("Numerics", choice("numerics", numerics, NUMERICS))
+        self.count = cast("Count", choice("count", count, ("calls", "updates")))
+        self.on_config_change = choice("on_config_change", on_config_change, ("raise", "use_new"))
+        self.multiplier = 1.0
+        self._written: list[float] = []
+        self._schedules = self._per_group(optimizer, schedule)
+        self._one_for_all = not isinstance(schedule, list | tuple)
+        self._calls_per_step = 0  # unknown until the first step() tells who calls
+        self._repeated_calls = 0
+        self._forget_table()
+        self._counter: UpdateCounter | None = None
+        if last_epoch >= 0:
+            for group in optimizer.param_groups:
+                group.setdefault("initial_lr", float(group["lr"]))
+        super().__init__(optimizer, last_epoch)
+        self.base_lrs = [float(lr) for lr in self.base_lrs]
+        if self.count == "updates":
+            self._counter = UpdateCounter(optimizer)
+
+    @staticmethod
+    def _per_group(
+        optimizer: Optimizer, schedule: ScheduleLike | Sequence[ScheduleLike]
+    ) -> list[LearningRateSchedule]:
+        groups = len(optimizer.param_groups)
+        if not isinstance(schedule, list | tuple):
+            return [as_schedule(schedule)] * groups
+        if len(schedule) != groups:
+            raise ValueError(
+                "Argument `schedule` must be one schedule, or a list with one for each param group. "
+                f"Received: {len(schedule)} schedules for {groups} param groups."
+            )
+        return [as_schedule(one, f"schedule[{i}]") for i, one in enumerate(schedule)]
+
+    # --- stepping ---------------------------------------------------------------------------------
+
+    def step(self, epoch: int | None = None) -> None:
+        """Go on to the next step and write its rates into the param groups.
+
+        Args:
+            epoch: the step to jump to instead; deprecated in torch, with its warning.
+
+        Raises:
+            ValueError: a param group was added that cannot be given a rate.
+        """
+        # The hot path: one look-up in a table of rates, one assignment per group.  A group whose lr
+        # is still the very object that was written has not been edited, added, loaded or made a
+        # tensor; whatever else is out of the ordinary leaves _fast_size at 0.
+        k = self.last_epoch + 1
+        index = k - self._table_start
+        if epoch is None and 0 < index < self._fast_size:
+            if self._uniform:
+                column = self._columns[0]
+                last, rate = column[index - 1], column[index]
+                for group in self.optimizer.param_groups:
+                    if group["lr"] is not last or "lr_scale" in group:
+                        break
+                    group["lr"] = rate
+                else:
+                    self.last_epoch = k
+                    self._step_count += 1
+                    return
+            elif self._write_columns(index):
+                self.last_epoch = k
+                self._step_count += 1
+                return
+        self._step_slowly(epoch)
+
+    def _write_columns(self, index: int) -> bool:
+        """Write groups of different rates, unless one of them needs a closer look."""
+        groups, columns, last = self.optimizer.param_groups, self._columns, index - 1
+        if len(groups) != len(columns):
+            return False
+        if self._scaled:
+            scales = self._seen_scales
+            for group, column, scale in zip(groups, columns, scales, strict=True):
+                if group["lr"] is not column[last] or group.get("lr_scale") is not scale:
+                    return False
+                group["lr"] = column[index]
+        else:
+            for group, column in zip(groups, columns):  # noqa: B905 (strict costs, and is checked)
+                if group["lr"] is not column[last] or "lr_scale" in group:
+                    return False
+                group["lr"] = column[index]
+        return True
+
+    def _step_slowly(self, epoch: int | None) -> None:
+        if self._is_initial:
+            super().step(epoch)
+            return
+        if self._calls_per_step == 0:
+            self._calls_per_step = _accelerate_calls_per_step()
+            self._forget_table()
+        if self._calls_per_step > 1:
+            self._repeated_calls = (self._repeated_calls + 1) % self._calls_per_step
+            if self._repeated_calls != 1:
+                return
+        if self._counter is not None:
+            updates = self._counter.take()
+            if updates == 0:
+                return
+            if self._schedules[0].unit == "update":
+                self.last_epoch += updates - 1
+        self._adopt_new_groups()
+        super().step(epoch)
+
+    def _update_lr(self, epoch: int | None = None) -> None:
+        """Write the rates of the next step, or of step ``epoch``; ``SequentialLR`` calls this too."""
+        self._adopt_new_groups()
+        self.last_epoch = self.last_epoch + 1 if epoch is None else int(epoch)
+        self._write_rates()
+
+    def _write_rates(self) -> None:
+        rates = self._rates()
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            _write(group, rate)
+        self._written = rates
+
+    def _rates(self) -> list[float]:
+        """The rates of the current step, looked up, or computed with those that follow."""
+        seen = tuple(group.get("lr_scale") for group in self.optimizer.param_groups)
+        index = self.last_epoch - self._table_start
+        fresh = seen == self._seen_scales and not any(isinstance(one, Tensor) for one in seen)
+        if not (fresh and 0 <= index < self._table_size):
+            self._fill_table(seen)
+            index = 0
+        return [column[index] for column in self._columns]
+
+    def get_lr(self) -> list[float | Tensor]:
+        """The rates of the current step, computed anew; ``get_last_lr()`` tells those last written."""
+        return list(self._rates())
+
+    def get_last_lr(self) -> list[float | Tensor]:
+        """The rates that the last ``step()`` wrote, one float for each param group."""
+        return self._last_lr
+
+    @property
+    def _last_lr(self) -> list[float | Tensor]:  # torch's name for it
+        index = self.last_epoch - self._table_start
+        if 0 <= index < self._table_size:
+            return [column[index] for column in self._columns]
+        return list(self._written)
+
+    @_last_lr.setter
+    def _last_lr(self, rates: Sequence[float | Tensor]) -> None:
+        self._written = [float(rate) for rate in rates]
+
+    def _forget_table(self) -> None:
+        self._columns: list[list[float]] = []  # for each group the rates from _table_start on
+        self._table_start = self._table_size = self._fast_size = 0
+        self._seen_scales: tuple[Any, ...] = ()
+        self._uniform = self._scaled = False
+
+    def _fill_table(self, seen_scales: tuple[Any, ...]) -> None:
+        """Compute the rates from ``last_epoch`` on: a block of them if that is safe, else one."""
+        # A user's function may look at the training, fail past its end, or count its calls.
+        pure = all(isinstance(schedule, ConfiguredSchedule) for schedule in self._schedules)
+        steps = np.arange(self.last_epoch, self.last_epoch + (BLOCK if pure else 1))
+        scales = [_lr_scale(scale, i) for i, scale in enumerate(seen_scales)]
+        self._distinct = _distinct(self._schedules)
+        rates = [self._schedule_rates(schedule, steps) for schedule in self._distinct]
+        self._current_rates = [float(column[0]) for column in rates]
+        columns: dict[tuple[int, float], list[float]] = {}
+        keys = list(zip(self._group_schedules(), scales, strict=True))
+        for which, scale in keys:
+            if (which, scale) not in columns:
+                columns[which, scale] = self._product(rates[which], scale).tolist()
+        self._columns = [columns[key] for key in keys]
+        self._table_start, self._table_size = self.last_epoch, steps.size
+        self._seen_scales = seen_scales
+        self._scaled = any(scale is not None for scale in seen_scales)
+        self._uniform = len(columns) == 1 and not self._scaled
+        # The first step() and, under Accelerate or counting updates, every one goes the slow way.
+        plain = self._calls_per_step == 1 and self.count == "calls"
+        live = any(isinstance(scale, Tensor) for scale in seen_scales)
+        self._fast_size = steps.size if plain and not live else 0
+
+    def _group_schedules(self) -> list[int]:
+        """Which of the distinct schedules each group has."""
+        return [
+            next(j for j, one in enumerate(self._distinct) if _same(one, schedule))
+            for schedule in self._schedules
+        ]
+
+    def _schedule_rates(
+        self, schedule: LearningRateSchedule, steps: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        return schedule(steps, numerics=self.numerics)
+
+    def _product(self, rates: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
+        for factor in (self.multiplier, scale):
+            if factor != 1.0:
+                with np.errstate(all="ignore"):
+                    rates = cast("NDArray[np.float32]", float32.multiply(rates, np.float32(factor)))
+        return rates
+
+    # --- multiplier and groups --------------------------------------------------------------------
+
+    def set_multiplier(self, multiplier: float) -> None:
+        """Multiply every rate of the schedule by this from now on, and write the current rates.
+
+        This is how a plateau acts on a scheduled optimizer.  It replaces the multiplier before, is
+        part of the state, and is rounded to float32.
+
+        Raises:
+            ValueError: not finite, or negative.
+            TypeError: not a real number.
+        """
+        value = float(number("multiplier", multiplier))
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(
+                f"Argument `multiplier` must be finite and >= 0. Received: multiplier={multiplier!r}."
+            )
+        self.multiplier = float(np.float32(value))
+        self._forget_table()
+        if self.last_epoch >= 0:
+            self._write_rates()
+
+    def add_schedule(self, schedule: ScheduleLike) -> None:
+        """Give the next param group that was, or will be, added a schedule of its own."""
+        if len(self._schedules) > len(self.optimizer.param_groups):
+            raise ValueError(
+                f"There are {len(self._schedules)} schedules for "
+                f"{len(self.optimizer.param_groups)} param groups already. Add the group first."
+            )
+        self._schedules.append(as_schedule(schedule))
+        self._one_for_all = False
+        self._forget_table()
+
+    def _adopt_new_groups(self) -> None:
+        groups = self.optimizer.param_groups
+        for i in range(len(self._schedules), len(groups)):
+            if not self._one_for_all:
+                raise ValueError(
+                    f"Param group {i} was added to an optimizer that has a list of schedules. Call "
+                    "scheduler.add_schedule(schedule) for it before scheduler.step()."
+                )
+            if "lr_scale" not in groups[i]:
+                groups[i]["lr_scale"] = self._adopted_scale(i)
+            self._schedules.append(self._schedules[0])
+        for group in groups[len(self.base_lrs) :]:
+            self.base_lrs.append(float(group.setdefault("initial_lr", self.base_lrs[0])))
+
+    def _adopted_scale(self, i: int) -> float:
+        k = max(self.last_epoch, 0)
+        current = self._product(self._schedule_rates(self._schedules[0], np.array([k])), 1.0)
+        rate, own = float(current[0]), float(self.optimizer.param_groups[i]["lr"])
+        if rate == 0.0 or not math.isfinite(own / rate):
+            raise ValueError(
+                f"Param group {i} was added with lr={own} at step {k}, where the schedule's rate is "
+                f"{rate}: no lr_scale follows from that. Give the group an 'lr_scale' entry."
+            )
+        return own / rate
+
+    def lightning_config(self) -> dict[str, Any]:
+        """What ``configure_optimizers`` returns as ``"lr_scheduler"`` so that Lightning steps right.
+
+        >>> import torch
+        >>> from lrparity.schedules import ExponentialDecay
+        >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+        >>> scheduler = ScheduleLR(optimizer, ExponentialDecay(0.1, 100, 0.5))
+        >>> config = scheduler.lightning_config()
+        >>> config["interval"], config["frequency"]
+        ('step', 1)
+        """
+        interval = "epoch" if self._schedules[0].unit == "epoch" else "step"
+        return {"scheduler": self, "interval": interval, "frequency": 1}
+
+    # --- state ------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state as plain Python: counter, multiplier, scales, and the schedules' configs."""
+        self._adopt_new_groups()
+        self._rates()  # the rates of the current step, at most once for a function
+        schedules = [_described(schedule) for schedule in self._distinct]
+        group_schedules = self._group_schedules()
+        return {
+            "format": STATE_FORMAT,
+            "version": STATE_VERSION,
+            "last_epoch": self.last_epoch,
+            "_step_count": self._step_count,
+            "_last_lr": self.get_last_lr(),
+            "base_lrs": [float(rate) for rate in self.base_lrs],
+            "multiplier": self.multiplier,
+            "lr_scales": [
+                _lr_scale(group.get("lr_scale"), i)
+                for i, group in enumerate(self.optimizer.param_groups)
+            ],
+            "numerics": self.numerics,
+            "schedules": schedules,
+            "group_schedules": group_schedules,
+            "schedule_rates": self._rates_of_step(self.last_epoch),
+            "fingerprint": _fingerprint(schedules, group_schedules, self.numerics),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state that :meth:`state_dict` returned.
+
+        Raises:
+            ValueError: the state is another class's, damaged, of an unknown version, of another
+                number of groups, or (unless ``on_config_change="use_new"``) was saved under another
+                schedule, numerics or ``lr_scale``; for a bare function, if the rate that it gave
+                at the saved step is not the rate that it gives now.  Nothing is changed then.
+        """
+        state = self._checked(state_dict)
+        self._adopt_new_groups()
+        groups = self.optimizer.param_groups
+        if len(state["group_schedules"]) != len(groups):
+            raise ValueError(
+                f"The state was saved for {len(state['group_schedules'])} param groups; the "
+                f"optimizer has {len(groups)}. Add the missing groups before loading."
+            )
+        if self.on_config_change == "raise":
+            self._check_unchanged(state)
+        for group, scale in zip(groups, state["lr_scales"], strict=True):
+            if scale != 1.0:
+                group.setdefault("lr_scale", scale)
+        self.last_epoch = state["last_epoch"]
+        self._step_count = state["_step_count"]
+        self._last_lr = state["_last_lr"]
+        self.multiplier = state["multiplier"]
+        self._calls_per_step = self._repeated_calls = 0
+        self._forget_table()
+        if self.last_epoch >= 0:  # else it waits for its turn in a SequentialLR
+            self._write_rates()
+
+    def _rates_of_step(self, k: int) -> list[float]:
+        """The rate of each distinct schedule at step k, without multiplier and scale."""
+        if k == self._table_start and self._table_size:
+            return list(self._current_rates)
+        step = np.array([k])
+        return [float(self._schedule_rates(one, step)[0]) for one in _distinct(self._schedules)]
+
+    @staticmethod
+    def _checked(state: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not isinstance(state, Mapping) or state.get("format") != STATE_FORMAT:
+            keys = sorted(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
+            raise ValueError(
+                f"This is not the state of an lrparity scheduler (it has {keys}). To go on from "
+                "another scheduler's run, construct this one with last_epoch=<steps done>."
+            )
+        if state.get("version") != STATE_VERSION:
+            raise ValueError(
+                f"The state has version {state.get('version')!r}; this lrparity reads version "
+                f"{STATE_VERSION}. Load it with the lrparity that saved it, or a newer one."
+            )
+        if missing := STATE_KEYS - set(state):
+            raise ValueError(f"The state is damaged: it lacks {sorted(missing)}.")
+        expected = _fingerprint(state["schedules"], state["group_schedules"], state["numerics"])
+        if state["fingerprint"] != expected:
+            raise ValueError("The state is damaged: its schedules do not fit its fingerprint.")
+        return state
+
+    def _check_unchanged(self, state: Mapping[str, Any]) -> None:
+        own = self.state_dict()
+        changes = [
+            f"{name}: saved {state[name]!r}, now {own[name]!r}"
+            for name in ("numerics", "schedules", "group_schedules")
+            if state[name] != own[name]
+        ]
+        for i, (group, saved) in enumerate(
+            zip(self.optimizer.param_groups, state["lr_scales"], strict=True)
+        ):
+            if "lr_scale" in group and group["lr_scale"] != saved:
+                changes.append(f"lr_scale of group {i}: saved {saved!r}, now {group['lr_scale']!r}")
+        if not changes:
+            k, saved_rates = state["last_epoch"], state["schedule_rates"]
+            rates = self._rates_of_step(k)
+            if repr(rates) != repr(saved_rates):  # repr: NaN is NaN, and every bit shows
+                changes.append(f"rates at step {k}: saved {saved_rates}, now {rates}")
+        if changes:
+            raise ValueError(
+                "The state was saved under another configuration: "
+                + "; ".join(changes)
+                + '. Construct the scheduler as it was, or with on_config_change="use_new" to go on '
+                "from the saved step under the new one."
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {key: value for key, value in self.__dict__.items() if key != "_counter"}
+        return state | {"_counter": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self.count == "updates":
+            self._counter = UpdateCounter(self.optimizer)
+
+    def __repr__(self) -> str:
+        distinct = _distinct(self._schedules)
+        shown = repr(distinct[0]) if len(distinct) == 1 else repr(self._schedules)
+        return f"{type(self).__name__}({shown}, last_epoch={self.last_epoch})"
+
+
+def check_optimizer(optimizer: Any) -> None:
+    """Refuse what is no torch optimizer."""
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            "Argument `optimizer` must be a torch.optim.Optimizer. "
+            f"Received: {optimizer!r} of type {type(optimizer).__name__}."
+        )
+
+
+def _write(group: dict[str, Any], rate: float) -> None:
+    """The one writer of the learning rate: a tensor is filled, never replaced."""
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
+
+
+def _lr_scale(entry: Any, i: int) -> float:
+    """What a group's ``lr_scale`` entry means; None stands for no entry."""
+    try:
+        scale = 1.0 if entry is None else float(number("lr_scale", entry))
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"In param group {i}: {error}") from None
+    return scale
+
+
+def _distinct(schedules: list[LearningRateSchedule]) -> list[LearningRateSchedule]:
+    found: list[LearningRateSchedule] = []
+    for schedule in schedules:
+        if not any(_same(one, schedule) for one in found):
+            found.append(schedule)
+    return found
+
+
+def _same(one: LearningRateSchedule, other: LearningRateSchedule) -> bool:
+    return one is other or (type(one) is type(other) and one == other)
+
+
+def _described(schedule: LearningRateSchedule) -> dict[str, Any]:
+    """The schedule's config, or for what has none only its name: its rate is compared then."""
+    try:
+        return cast("dict[str, Any]", json.loads(json.dumps(serialize(schedule))))
+    except (NotImplementedError, TypeError, ValueError):
+        kind = FunctionSchedule if isinstance(schedule, FunctionSchedule) else type(schedule)
+        return {"class_name": kind.__name__, "config": None}
+
+
+def _fingerprint(schedules: Any, group_schedules: Any, numerics: Any) -> str:
+    text = json.dumps([schedules, group_schedules, numerics], sort_keys=True, default=repr)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _accelerate_calls_per_step() -> int:
+    """How often the caller of ``step()``, if it is Accelerate's wrapper, calls it for one update."""
+    module = sys.modules.get("accelerate.scheduler")
+    if module is None:
+        return 1
+    wrapper_step = module.AcceleratedScheduler.step.__code__
+    frame = sys._getframe(1)
+    while frame.f_code.co_name in ("_step_slowly", "step") and frame.f_back is not None:
+        if frame.f_code is wrapper_step:
+            wrapper = frame.f_locals["self"]
+            if wrapper.split_batches or not wrapper.step_with_optimizer:
+                return 1
+            return int(sys.modules["accelerate.state"].AcceleratorState().num_processes)
+        frame = frame.f_back
+    return 1

@@ -1,0 +1,64 @@
+"""Count the real updates of an optimizer."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from torch.optim import Optimizer
+
+
+class UpdateCounter:
+    """How often an optimizer has changed the weights since the last :meth:`take`.
+
+    ``Optimizer`` step hooks alone miscount: a subclass whose ``step`` calls ``super().step()`` fires
+    them twice, a fused optimizer fires them for a step that AMP skipped, and a step without any
+    gradient fires them too.  Here each ``step`` counts once, and only if
+
+    - no gradient scaler found an infinity in it (``optimizer.found_inf``), and
+    - at least one parameter had a gradient.
+
+    The hooks hold the counter weakly, so that optimizer and scheduler form no cycle through them.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        # Fabric's and Accelerate's wrappers pass `step` on to the optimizer that they hold.
+        inner = getattr(optimizer, "optimizer", optimizer)
+        self._updates = 0
+        self._open = False
+        counter = weakref.ref(self)
+
+        def opened(*_: Any) -> None:
+            if (alive := counter()) is not None:
+                alive._open = True
+
+        def closed(stepped: Optimizer, *_: Any) -> None:
+            # The first close after an open counts: super().step() closes before its caller does,
+            # and an exception in between leaves nothing behind.
+            alive = counter()
+            if alive is None or not alive._open:
+                return
+            alive._open = False
+            alive._updates += _has_updated(stepped)
+
+        self._handles = (
+            inner.register_step_pre_hook(opened),
+            inner.register_step_post_hook(closed),
+        )
+
+    def take(self) -> int:
+        """The updates since the last call; the count starts again."""
+        updates, self._updates = self._updates, 0
+        return updates
+
+    def remove(self) -> None:
+        """Take the hooks off the optimizer."""
+        for handle in self._handles:
+            handle.remove()
+
+
+def _has_updated(optimizer: Optimizer) -> bool:
+    found_inf = getattr(optimizer, "found_inf", None)
+    if found_inf is not None and bool(found_inf > 0):
+        return False
+    return any(p.grad is not None for group in optimizer.param_groups for p in group["params"])
