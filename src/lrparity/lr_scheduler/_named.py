@@ -9,6 +9,7 @@ absolute rates (``end_learning_rate``, ``warmup_target``, ``values``) are shared
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+
 from torch.optim import Optimizer
 
 from lrparity.lr_scheduler._schedule_lr import (

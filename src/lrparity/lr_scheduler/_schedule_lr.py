@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -16,13 +14,20 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lrparity import float32
+from lrparity.lr_scheduler._state import (
+    STATE_FORMAT,
+    STATE_VERSION,
+    checked,
+    described,
+    distinct,
+    fingerprint,
+    which_distinct,
+)
 from lrparity.lr_scheduler._updates import UpdateCounter
 from lrparity.schedules import (
-    FunctionSchedule,
     LearningRateSchedule,
     Numerics,
     as_schedule,
-    serialize,
 )
 from lrparity.schedules._schedule import NUMERICS, ConfiguredSchedule
 from lrparity.schedules._validation import choice, number
@@ -30,26 +35,6 @@ from lrparity.schedules._validation import choice, number
 Count = Literal["calls", "updates"]
 OnConfigChange = Literal["raise", "use_new"]
 ScheduleLike = LearningRateSchedule | Callable[[int], float]
-
-STATE_FORMAT = "lrparity.ScheduleLR"
-STATE_VERSION = 1
-STATE_KEYS = frozenset(
-    {
-        "format",
-        "version",
-        "last_epoch",
-        "_step_count",
-        "_last_lr",
-        "base_lrs",
-        "multiplier",
-        "lr_scales",
-        "numerics",
-        "schedules",
-        "group_schedules",
-        "schedule_rates",
-        "fingerprint",
-    }
-)
 
 BLOCK = 4096
 """Shipped schedules are pure, so their rates are computed this many steps at a time."""
@@ -293,11 +278,10 @@ class ScheduleLR(LRScheduler):
         pure = all(isinstance(schedule, ConfiguredSchedule) for schedule in self._schedules)
         steps = np.arange(self.last_epoch, self.last_epoch + (BLOCK if pure else 1))
         scales = [_lr_scale(scale, i) for i, scale in enumerate(seen_scales)]
-        self._distinct = _distinct(self._schedules)
-        rates = [self._schedule_rates(schedule, steps) for schedule in self._distinct]
-        self._current_rates = [float(column[0]) for column in rates]
+        rates = [self._schedule_rates(one, steps) for one in distinct(self._schedules)]
+        self._first_rates = [float(column[0]) for column in rates]
         columns: dict[tuple[int, float], list[float]] = {}
-        keys = list(zip(self._group_schedules(), scales, strict=True))
+        keys = list(zip(which_distinct(self._schedules), scales, strict=True))
         for which, scale in keys:
             if (which, scale) not in columns:
                 columns[which, scale] = self._product(rates[which], scale).tolist()
@@ -310,13 +294,6 @@ class ScheduleLR(LRScheduler):
         plain = self._calls_per_step == 1 and self.count == "calls"
         live = any(isinstance(scale, Tensor) for scale in seen_scales)
         self._fast_size = steps.size if plain and not live else 0
-
-    def _group_schedules(self) -> list[int]:
-        """Which of the distinct schedules each group has."""
-        return [
-            next(j for j, one in enumerate(self._distinct) if _same(one, schedule))
-            for schedule in self._schedules
-        ]
 
     def _schedule_rates(
         self, schedule: LearningRateSchedule, steps: NDArray[np.int64]
@@ -407,9 +384,8 @@ class ScheduleLR(LRScheduler):
     def state_dict(self) -> dict[str, Any]:
         """The state as plain Python: counter, multiplier, scales, and the schedules' configs."""
         self._adopt_new_groups()
-        self._rates()  # the rates of the current step, at most once for a function
-        schedules = [_described(schedule) for schedule in self._distinct]
-        group_schedules = self._group_schedules()
+        schedules = [described(schedule) for schedule in distinct(self._schedules)]
+        group_schedules = which_distinct(self._schedules)
         return {
             "format": STATE_FORMAT,
             "version": STATE_VERSION,
@@ -426,7 +402,7 @@ class ScheduleLR(LRScheduler):
             "schedules": schedules,
             "group_schedules": group_schedules,
             "schedule_rates": self._rates_of_step(self.last_epoch),
-            "fingerprint": _fingerprint(schedules, group_schedules, self.numerics),
+            "fingerprint": fingerprint(schedules, group_schedules, self.numerics),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -438,7 +414,7 @@ class ScheduleLR(LRScheduler):
                 schedule, numerics or ``lr_scale``; for a bare function, if the rate that it gave
                 at the saved step is not the rate that it gives now.  Nothing is changed then.
         """
-        state = self._checked(state_dict)
+        state = checked(state_dict)
         self._adopt_new_groups()
         groups = self.optimizer.param_groups
         if len(state["group_schedules"]) != len(groups):
@@ -457,35 +433,17 @@ class ScheduleLR(LRScheduler):
         self.multiplier = state["multiplier"]
         self._calls_per_step = self._repeated_calls = 0
         self._forget_table()
-        if self.last_epoch >= 0:  # else it waits for its turn in a SequentialLR
+        if self.last_epoch >= 0:
             self._write_rates()
 
     def _rates_of_step(self, k: int) -> list[float]:
         """The rate of each distinct schedule at step k, without multiplier and scale."""
-        if k == self._table_start and self._table_size:
-            return list(self._current_rates)
+        if k < 0:  # it waits for its turn in a SequentialLR
+            return []
+        if k == self._table_start and self._table_size:  # a function is asked once for each step
+            return list(self._first_rates)
         step = np.array([k])
-        return [float(self._schedule_rates(one, step)[0]) for one in _distinct(self._schedules)]
-
-    @staticmethod
-    def _checked(state: Mapping[str, Any]) -> Mapping[str, Any]:
-        if not isinstance(state, Mapping) or state.get("format") != STATE_FORMAT:
-            keys = sorted(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
-            raise ValueError(
-                f"This is not the state of an lrparity scheduler (it has {keys}). To go on from "
-                "another scheduler's run, construct this one with last_epoch=<steps done>."
-            )
-        if state.get("version") != STATE_VERSION:
-            raise ValueError(
-                f"The state has version {state.get('version')!r}; this lrparity reads version "
-                f"{STATE_VERSION}. Load it with the lrparity that saved it, or a newer one."
-            )
-        if missing := STATE_KEYS - set(state):
-            raise ValueError(f"The state is damaged: it lacks {sorted(missing)}.")
-        expected = _fingerprint(state["schedules"], state["group_schedules"], state["numerics"])
-        if state["fingerprint"] != expected:
-            raise ValueError("The state is damaged: its schedules do not fit its fingerprint.")
-        return state
+        return [float(self._schedule_rates(one, step)[0]) for one in distinct(self._schedules)]
 
     def _check_unchanged(self, state: Mapping[str, Any]) -> None:
         own = self.state_dict()
@@ -522,8 +480,8 @@ class ScheduleLR(LRScheduler):
             self._counter = UpdateCounter(self.optimizer)
 
     def __repr__(self) -> str:
-        distinct = _distinct(self._schedules)
-        shown = repr(distinct[0]) if len(distinct) == 1 else repr(self._schedules)
+        schedules = distinct(self._schedules)
+        shown = repr(schedules[0]) if len(schedules) == 1 else repr(self._schedules)
         return f"{type(self).__name__}({shown}, last_epoch={self.last_epoch})"
 
 
@@ -550,33 +508,9 @@ def _lr_scale(entry: Any, i: int) -> float:
         scale = 1.0 if entry is None else float(number("lr_scale", entry))
     except (TypeError, ValueError) as error:
         raise type(error)(f"In param group {i}: {error}") from None
+    if not math.isfinite(scale):
+        raise ValueError(f"In param group {i}: `lr_scale` must be finite. Received: {entry!r}.")
     return scale
-
-
-def _distinct(schedules: list[LearningRateSchedule]) -> list[LearningRateSchedule]:
-    found: list[LearningRateSchedule] = []
-    for schedule in schedules:
-        if not any(_same(one, schedule) for one in found):
-            found.append(schedule)
-    return found
-
-
-def _same(one: LearningRateSchedule, other: LearningRateSchedule) -> bool:
-    return one is other or (type(one) is type(other) and one == other)
-
-
-def _described(schedule: LearningRateSchedule) -> dict[str, Any]:
-    """The schedule's config, or for what has none only its name: its rate is compared then."""
-    try:
-        return cast("dict[str, Any]", json.loads(json.dumps(serialize(schedule))))
-    except (NotImplementedError, TypeError, ValueError):
-        kind = FunctionSchedule if isinstance(schedule, FunctionSchedule) else type(schedule)
-        return {"class_name": kind.__name__, "config": None}
-
-
-def _fingerprint(schedules: Any, group_schedules: Any, numerics: Any) -> str:
-    text = json.dumps([schedules, group_schedules, numerics], sort_keys=True, default=repr)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _accelerate_calls_per_step() -> int:

@@ -1,0 +1,84 @@
+"""The saved state of a scheduler: what it is made of, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from lrparity.schedules import FunctionSchedule, LearningRateSchedule, serialize
+
+STATE_FORMAT = "lrparity.ScheduleLR"
+STATE_VERSION = 1
+STATE_TYPES: dict[str, type] = {
+    "last_epoch": int,
+    "_step_count": int,
+    "_last_lr": list,
+    "base_lrs": list,
+    "multiplier": float,
+    "lr_scales": list,
+    "numerics": str,
+    "schedules": list,
+    "group_schedules": list,
+    "schedule_rates": list,
+    "fingerprint": str,
+}
+
+
+def checked(state: Any) -> Mapping[str, Any]:
+    """The state itself, if it is whole and ours."""
+    if not isinstance(state, Mapping) or state.get("format") != STATE_FORMAT:
+        keys = sorted(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
+        raise ValueError(
+            f"This is not the state of an lrparity scheduler (it has {keys}). To go on from "
+            "another scheduler's run, construct this one with last_epoch=<steps done>."
+        )
+    if state.get("version") != STATE_VERSION:
+        raise ValueError(
+            f"The state has version {state.get('version')!r}; this lrparity reads version "
+            f"{STATE_VERSION}. Load it with the lrparity that saved it, or a newer one."
+        )
+    if missing := STATE_TYPES.keys() - set(state):
+        raise ValueError(f"The state is damaged: it lacks {sorted(missing)}.")
+    for name, kind in STATE_TYPES.items():
+        if not isinstance(state[name], kind) or isinstance(state[name], bool):
+            raise ValueError(f"The state is damaged: {name!r} is {state[name]!r}.")
+    expected = fingerprint(state["schedules"], state["group_schedules"], state["numerics"])
+    if state["fingerprint"] != expected:
+        raise ValueError("The state is damaged: its schedules do not fit its fingerprint.")
+    return state
+
+
+def distinct(schedules: list[LearningRateSchedule]) -> list[LearningRateSchedule]:
+    """The schedules without repetition; equal ones are one."""
+    found: list[LearningRateSchedule] = []
+    for schedule in schedules:
+        if not any(_same(one, schedule) for one in found):
+            found.append(schedule)
+    return found
+
+
+def which_distinct(schedules: list[LearningRateSchedule]) -> list[int]:
+    """For each schedule its place among the distinct ones."""
+    found = distinct(schedules)
+    return [next(j for j, one in enumerate(found) if _same(one, s)) for s in schedules]
+
+
+def _same(one: LearningRateSchedule, other: LearningRateSchedule) -> bool:
+    return one is other or (type(one) is type(other) and one == other)
+
+
+def described(schedule: LearningRateSchedule) -> dict[str, Any]:
+    """The schedule's config, or for what has none only its name: its rate is compared then."""
+    try:
+        return cast("dict[str, Any]", json.loads(json.dumps(serialize(schedule))))
+    except (NotImplementedError, TypeError, ValueError):
+        kind = FunctionSchedule if isinstance(schedule, FunctionSchedule) else type(schedule)
+        return {"class_name": kind.__name__, "config": None}
+
+
+def fingerprint(schedules: Any, group_schedules: Any, numerics: Any) -> str:
+    """A digest of what decides the rates."""
+    text = json.dumps([schedules, group_schedules, numerics], sort_keys=True, default=repr)
+    return hashlib.sha256(text.encode()).hexdigest()
