@@ -66,9 +66,7 @@ def test_long_sweep(case, round_, seed):
     graph_sweep(case, seed + 1000 * round_, configurations=60)
 
 
-@pytest.mark.parametrize(
-    "example", [e for e in EXAMPLES if has_twin(*e)], ids=example_id
-)
+@pytest.mark.parametrize("example", [e for e in EXAMPLES if has_twin(*e)], ids=example_id)
 def test_every_step_of_the_examples(example):
     case, config = example
     twin, schedule = keras_side.schedule_of(case.keras, config), case.build(config)
@@ -85,7 +83,9 @@ def test_float_steps_are_float32_as_in_keras(case, seed):
         config, schedule = draw(case, rng)
         steps = np.float32(rng.uniform(0, 3 * case.period(config), 12))
         twin = keras_side.schedule_of(case.keras, config)
-        assert_same_bits(schedule(steps), keras_side.eager_float_steps(twin, steps), steps, schedule)
+        assert_same_bits(
+            schedule(steps), keras_side.eager_float_steps(twin, steps), steps, schedule
+        )
 
 
 def test_the_staircase_that_drops_later_than_it_reports():
@@ -181,7 +181,10 @@ MUTANTS = {
         np.float32(0.1)
         * (
             np.float32(0.5)
-            * (1 + np.cos(np.array([np.float32(math.pi) * (np.float32(step) / np.float32(100))]))[0])
+            * (
+                1
+                + np.cos(np.array([np.float32(math.pi) * (np.float32(step) / np.float32(100))]))[0]
+            )
         )
     ),
     "another rate by one bit": lambda step: schedules.CosineDecay(

@@ -101,7 +101,7 @@ def flush(x: Float32) -> Float32:
     """
     if isinstance(x, np.ndarray):
         small = np.abs(x) < SMALLEST_NORMAL
-        return np.where(small, x * np.float32(0), x) if small.any() else x
+        return np.where(small, np.copysign(np.float32(0), x), x) if small.any() else x
     return x * np.float32(0) if -SMALLEST_NORMAL < x < SMALLEST_NORMAL else x
 
 

@@ -415,13 +415,17 @@ class ScheduleLR(LRScheduler):
                 at the saved step is not the rate that it gives now.  Nothing is changed then.
         """
         state = checked(state_dict)
-        self._adopt_new_groups()
         groups = self.optimizer.param_groups
-        if len(state["group_schedules"]) != len(groups):
+        if not len(state["group_schedules"]) == len(state["lr_scales"]) == len(groups):
             raise ValueError(
                 f"The state was saved for {len(state['group_schedules'])} param groups; the "
                 f"optimizer has {len(groups)}. Add the missing groups before loading."
             )
+        for group, scale in list(zip(groups, state["lr_scales"], strict=True))[
+            len(self._schedules) :
+        ]:
+            group.setdefault("lr_scale", scale)  # a group that was added in the saved run too
+        self._adopt_new_groups()
         if self.on_config_change == "raise":
             self._check_unchanged(state)
         for group, scale in zip(groups, state["lr_scales"], strict=True):

@@ -1,0 +1,725 @@
+"""The torch schedulers: every case driven, resumed, grouped, scaled, wrapped and broken."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import io
+import math
+import pickle
+import warnings
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from bits import assert_same_bits
+from registry import CASES, EXAMPLES, example_id
+from torch.optim import lr_scheduler as torch_lr
+
+from lrparity import lr_scheduler, schedules
+from lrparity.lr_scheduler import ScheduleLR
+
+STEPS = 50
+PER_GROUP = [e for e in EXAMPLES if e[0].per_group]
+
+
+def make_optimizer(*rates, tensor=False, cls=torch.optim.SGD, **options):
+    groups = []
+    for rate in rates or (0.1,):
+        weight = torch.nn.Parameter(torch.zeros(2))
+        weight.grad = torch.ones(2)
+        lr = torch.tensor(rate, dtype=torch.float32) if tensor else rate
+        groups.append({"params": [weight], "lr": lr} | options)
+    return cls(groups, lr=groups[0]["lr"])
+
+
+def rates_of(optimizer) -> list[float]:
+    return [float(group["lr"]) for group in optimizer.param_groups]
+
+
+def drive(optimizer, scheduler, steps=STEPS) -> np.ndarray:
+    """The rates of each update in a correct loop."""
+    rows = []
+    for _ in range(steps):
+        rows.append(rates_of(optimizer))
+        optimizer.step()
+        scheduler.step()
+    return np.array(rows)
+
+
+def expected(case, config, steps=STEPS, **call) -> np.ndarray:
+    return case.build(config)(np.arange(steps), **call)
+
+
+def through_file(state):
+    """As a checkpoint keeps it: ``torch.load(weights_only=True)`` must take it."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    buffer.seek(0)
+    return torch.load(buffer, weights_only=True)
+
+
+# --- every case ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("numerics", ["eager", "graph"])
+@pytest.mark.parametrize("example", EXAMPLES, ids=example_id)
+def test_a_loop_follows_the_schedule(example, numerics):
+    case, config = example
+    optimizer = make_optimizer()
+    scheduler = case.scheduler(optimizer, **config, numerics=numerics)
+    assert isinstance(scheduler, torch_lr.LRScheduler)
+    assert_same_bits(drive(optimizer, scheduler)[:, 0], expected(case, config, numerics=numerics))
+    assert scheduler.last_epoch == STEPS
+    assert scheduler._step_count == STEPS + 1
+    assert scheduler.get_last_lr() == rates_of(optimizer) == scheduler.get_lr()
+    assert all(type(group["lr"]) is float for group in optimizer.param_groups)
+    assert case.name in repr(scheduler)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=example_id)
+def test_a_long_run_crosses_blocks(example):
+    case, config = example
+    schedule = case.build(config)
+    optimizer = make_optimizer()
+    scheduler = ScheduleLR(optimizer, schedule)
+    assert_same_bits(drive(optimizer, scheduler, 9000)[:, 0], schedule(np.arange(9000)))
+
+
+@pytest.mark.parametrize("example", PER_GROUP, ids=example_id)
+def test_each_group_keeps_its_own_rate(example):
+    case, config = example
+    rest = {name: value for name, value in config.items() if name != "initial_learning_rate"}
+    optimizer = make_optimizer(0.5, 0.25, 0.5)
+    scheduler = case.scheduler(optimizer, **rest)
+    rows = drive(optimizer, scheduler)
+    for column, rate in enumerate((0.5, 0.25, 0.5)):
+        schedule = case.build(rest | {"initial_learning_rate": rate})
+        assert_same_bits(rows[:, column], schedule(np.arange(STEPS)))
+    assert scheduler.base_lrs == [0.5, 0.25, 0.5]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=example_id)
+def test_resume_at_every_step_into_fresh_objects(example):
+    case, config = example
+    optimizer = make_optimizer()
+    scheduler = case.scheduler(optimizer, **config)
+    whole = expected(case, config)
+    for step in range(STEPS):
+        fresh_optimizer = make_optimizer()
+        fresh = case.scheduler(fresh_optimizer, **config)
+        states = through_file([optimizer.state_dict(), scheduler.state_dict()])
+        for load in ((0, 1), (1, 0))[step % 2]:  # either order
+            (fresh_optimizer, fresh)[load].load_state_dict(states[load])
+        assert rates_of(fresh_optimizer) == rates_of(optimizer)
+        rest = drive(fresh_optimizer, fresh, STEPS - step)[:, 0]
+        assert_same_bits(rest, whole[step:])
+        assert fresh.last_epoch == STEPS
+        optimizer.step()
+        scheduler.step()
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=example_id)
+def test_going_on_from_last_epoch(example):
+    case, config = example
+    optimizer = make_optimizer()
+    scheduler = case.scheduler(optimizer, **config, last_epoch=16)
+    assert scheduler.last_epoch == 17
+    rows = drive(optimizer, scheduler, 30)[:, 0]
+    assert_same_bits(rows, expected(case, config)[17:47])
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=example_id)
+def test_a_tensor_rate_is_filled_in_place(example):
+    case, config = example
+    optimizer = make_optimizer(0.1, tensor=True)
+    tensor = optimizer.param_groups[0]["lr"]
+    scheduler = case.scheduler(optimizer, **config)
+    assert_same_bits(drive(optimizer, scheduler)[:, 0], expected(case, config))
+    assert optimizer.param_groups[0]["lr"] is tensor
+    assert all(type(rate) is float for rate in scheduler.get_last_lr())
+    through_file(scheduler.state_dict())
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=example_id)
+def test_pickle_and_deepcopy_go_on_alike(example):
+    case, config = example
+    optimizer = make_optimizer()
+    scheduler = case.scheduler(optimizer, **config)
+    drive(optimizer, scheduler, 20)
+    for copied in (copy.deepcopy(scheduler), pickle.loads(pickle.dumps(scheduler))):
+        assert copied.optimizer is not optimizer
+        with warnings.catch_warnings():
+            # torch's patch of optimizer.step does not survive its own pickling
+            warnings.filterwarnings("ignore", "Seems like `optimizer.step", UserWarning)
+            rows = drive(copied.optimizer, copied, 30)[:, 0]
+        assert_same_bits(rows, expected(case, config)[20:50])
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=example_id)
+def test_in_a_sequential_lr(example):
+    case, config = example
+    optimizer = make_optimizer()
+    first = ScheduleLR(optimizer, lambda k: 0.5 / (1 + k))
+    second = case.scheduler(optimizer, **config)
+    third = lr_scheduler.PiecewiseConstantDecayLR(optimizer, [3], [0.75, 0.25])
+    sequence = torch_lr.SequentialLR(optimizer, [first, second, third], milestones=[7, 40])
+    whole = np.concatenate(
+        [
+            np.float32([0.5 / (1 + k) for k in range(7)]),
+            expected(case, config)[:33],
+            np.float32([0.75] * 4 + [0.25] * 6),
+        ]
+    )
+    assert_same_bits(drive(optimizer, sequence)[:, 0], whole)
+    for stop in (0, 3, 7, 8, 39, 40, 45):
+        assert_same_bits(resumed_sequence(case, config, stop), whole[stop:])
+
+
+def resumed_sequence(case, config, stop):
+    def build():
+        optimizer = make_optimizer()
+        members = [
+            ScheduleLR(optimizer, lambda k: 0.5 / (1 + k)),
+            case.scheduler(optimizer, **config),
+            lr_scheduler.PiecewiseConstantDecayLR(optimizer, [3], [0.75, 0.25]),
+        ]
+        return optimizer, torch_lr.SequentialLR(optimizer, members, milestones=[7, 40])
+
+    optimizer, sequence = build()
+    drive(optimizer, sequence, stop)
+    states = through_file([optimizer.state_dict(), sequence.state_dict()])
+    fresh_optimizer, fresh = build()
+    fresh_optimizer.load_state_dict(states[0])
+    fresh.load_state_dict(states[1])
+    assert rates_of(fresh_optimizer) == rates_of(optimizer)
+    return drive(fresh_optimizer, fresh, STEPS - stop)[:, 0]
+
+
+# --- schedules, functions and lists -------------------------------------------------------------
+
+COSINE = schedules.CosineDecay(0.1, 40, alpha=0.1)
+STEPPED = schedules.PiecewiseConstantDecay([10, 20], [0.4, 0.2, 0.1])
+
+
+def test_a_function_is_asked_once_for_each_step_and_never_ahead():
+    asked = []
+
+    def rate(step):
+        asked.append(step)
+        return [0.3, 0.2, 0.1][step]
+
+    optimizer = make_optimizer(0.1, 0.1)
+    scheduler = ScheduleLR(optimizer, rate)
+    for _ in range(2):
+        scheduler.get_lr()
+        scheduler.state_dict()
+        optimizer.step()
+        scheduler.step()
+    assert asked == [0, 1, 2]
+    assert rates_of(optimizer) == [float(np.float32(0.1))] * 2
+
+
+def test_a_list_of_schedules():
+    optimizer = make_optimizer(0.1, 0.1, 0.1)
+    scheduler = ScheduleLR(optimizer, [COSINE, STEPPED, lambda k: 0.5])
+    rows = drive(optimizer, scheduler)
+    for column, schedule in enumerate((COSINE, STEPPED, lambda k: 0.5 + 0 * k)):
+        assert_same_bits(rows[:, column], schedule(np.arange(STEPS)))
+    for wrong in ([COSINE], [COSINE] * 4, []):
+        with pytest.raises(ValueError, match=rf"{len(wrong)} schedules for 3"):
+            ScheduleLR(optimizer, wrong)
+    with pytest.raises(TypeError, match=r"schedule\[1\]"):
+        ScheduleLR(optimizer, [COSINE, 0.1, COSINE])
+
+
+def test_lr_scale_and_multiplier_multiply_in_float32():
+    optimizer = make_optimizer(0.1, 0.1, 0.1)
+    optimizer.param_groups[1]["lr_scale"] = 0.3
+    optimizer.param_groups[2]["lr_scale"] = 1e-3
+    scheduler = ScheduleLR(optimizer, COSINE)
+    scheduler.set_multiplier(0.7)
+    rows = drive(optimizer, scheduler)
+    base = COSINE(np.arange(STEPS)) * np.float32(0.7)
+    for column, scale in enumerate((1.0, 0.3, 1e-3)):
+        assert_same_bits(rows[:, column], base * np.float32(scale))
+    scheduler.set_multiplier(0.5)  # replaces, never compounds
+    assert rates_of(optimizer)[0] == COSINE(STEPS) * 0.5
+    scheduler.set_multiplier(1)
+    assert rates_of(optimizer)[0] == COSINE(STEPS)
+
+
+def test_lr_scale_may_change_at_any_time():
+    optimizer = make_optimizer(0.1, 0.1)
+    scheduler = ScheduleLR(optimizer, STEPPED)
+    drive(optimizer, scheduler, 5)
+    optimizer.param_groups[1]["lr_scale"] = 0.5
+    scheduler.step()
+    assert rates_of(optimizer) == [STEPPED(6), STEPPED(6) / 2]
+    optimizer.param_groups[1]["lr_scale"] = 0.25
+    scheduler.step()
+    assert rates_of(optimizer) == [STEPPED(7), STEPPED(7) / 4]
+    del optimizer.param_groups[1]["lr_scale"]
+    scheduler.step()
+    assert rates_of(optimizer) == [STEPPED(8)] * 2
+    tensor = torch.tensor(0.5)
+    optimizer.param_groups[0]["lr_scale"] = tensor
+    scheduler.step()
+    tensor.fill_(0.25)
+    scheduler.step()
+    assert rates_of(optimizer) == [STEPPED(10) / 4, STEPPED(10)]
+    through_file(scheduler.state_dict())
+
+
+def test_edits_by_hand_last_until_the_next_step():
+    for lrs in ((0.1,), (0.1, 0.2)):
+        optimizer = make_optimizer(*lrs)
+        scheduler = lr_scheduler.CosineDecayLR(optimizer, decay_steps=40)
+        drive(optimizer, scheduler, 5)
+        optimizer.param_groups[0]["lr"] = 7.0
+        scheduler.step()
+        assert rates_of(optimizer)[0] == schedules.CosineDecay(lrs[0], 40)(6)
+        optimizer.param_groups[0]["lr"] = torch.tensor(7.0)
+        scheduler.step()
+        assert isinstance(optimizer.param_groups[0]["lr"], torch.Tensor)
+        assert rates_of(optimizer)[0] == schedules.CosineDecay(lrs[0], 40)(7)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -1.0, "1", None, True], ids=repr)
+def test_bad_multipliers(bad):
+    scheduler = ScheduleLR(make_optimizer(), COSINE)
+    with pytest.raises((TypeError, ValueError), match="multiplier"):
+        scheduler.set_multiplier(bad)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, "1", True], ids=repr)
+def test_bad_scales(bad):
+    optimizer = make_optimizer(0.1, 0.1)
+    optimizer.param_groups[1]["lr_scale"] = bad
+    with pytest.raises((TypeError, ValueError), match="param group 1"):
+        ScheduleLR(optimizer, COSINE)
+
+
+# --- groups added later -------------------------------------------------------------------------
+
+
+def add_group(optimizer, lr=None, **entries):
+    weight = torch.nn.Parameter(torch.zeros(2))
+    weight.grad = torch.ones(2)
+    optimizer.add_param_group({"params": [weight]} | ({} if lr is None else {"lr": lr}) | entries)
+
+
+@pytest.mark.parametrize("multiplier", [1.0, 0.5])
+def test_a_group_added_later_adopts_its_ratio(multiplier):
+    optimizer = make_optimizer()
+    scheduler = lr_scheduler.PiecewiseConstantDecayLR(optimizer, [10, 20], [0.5, 0.25, 0.125])
+    scheduler.set_multiplier(multiplier)
+    drive(optimizer, scheduler, 5)
+    add_group(optimizer, lr=0.0625)
+    rows = drive(optimizer, scheduler, 20)
+    assert rows[:, 1].tolist() == (rows[:, 0] * (0.125 / multiplier)).tolist()
+    assert rows[0, 1] == rows[1, 1] == 0.0625
+    assert optimizer.param_groups[1]["lr_scale"] == 0.125 / multiplier
+    assert len(scheduler.get_last_lr()) == len(scheduler.base_lrs) == 2
+    add_group(optimizer, lr=9.0, lr_scale=2.0)
+    scheduler.step()
+    assert rates_of(optimizer)[2] == 2 * rates_of(optimizer)[0]
+
+
+def test_an_added_group_survives_resume():
+    def build():
+        optimizer = make_optimizer(0.5)
+        return optimizer, lr_scheduler.ExponentialDecayLR(optimizer, decay_steps=10, decay_rate=0.5)
+
+    optimizer, scheduler = build()
+    drive(optimizer, scheduler, 10)
+    add_group(optimizer, lr=0.1)
+    drive(optimizer, scheduler, 5)
+    states = through_file([optimizer.state_dict(), scheduler.state_dict()])
+    whole = drive(optimizer, scheduler, 20)
+    for load in ((0, 1), (1, 0)):
+        fresh_optimizer, fresh = build()
+        add_group(fresh_optimizer)
+        for which in load:
+            (fresh_optimizer, fresh)[which].load_state_dict(states[which])
+        assert_same_bits(drive(fresh_optimizer, fresh, 20).ravel(), whole.ravel())
+    alone_optimizer, alone = build()
+    with pytest.raises(ValueError, match="2 param groups"):
+        alone.load_state_dict(states[1])
+
+
+def test_a_group_that_cannot_be_adopted():
+    optimizer = make_optimizer()
+    scheduler = ScheduleLR(optimizer, schedules.PolynomialDecay(0.1, 3, 0.0))
+    drive(optimizer, scheduler, 4)
+    add_group(optimizer, lr=0.1)
+    optimizer.step()
+    with pytest.raises(ValueError, match=r"group 1 .*lr_scale"):
+        scheduler.step()
+    optimizer.param_groups[1]["lr_scale"] = 1.0
+    scheduler.step()
+
+
+def test_a_list_wants_a_schedule_for_an_added_group():
+    optimizer = make_optimizer()
+    scheduler = ScheduleLR(optimizer, [COSINE])
+    drive(optimizer, scheduler, 3)
+    add_group(optimizer)
+    with pytest.raises(ValueError, match="add_schedule"):
+        scheduler.step()
+    scheduler.add_schedule(STEPPED)
+    scheduler.step()
+    assert rates_of(optimizer) == [COSINE(4), STEPPED(4)]
+
+
+# --- state --------------------------------------------------------------------------------------
+
+
+def cosine_scheduler(**options):
+    optimizer = make_optimizer()
+    return optimizer, lr_scheduler.CosineDecayLR(optimizer, **{"decay_steps": 40} | options)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda: cosine_scheduler(decay_steps=41),
+        lambda: cosine_scheduler(numerics="graph"),
+        lambda: cosine_scheduler(initial_learning_rate=0.2),
+        lambda: (o := make_optimizer(), ScheduleLR(o, STEPPED)),
+        lambda: (o := make_optimizer(0.2), lr_scheduler.CosineDecayLR(o, decay_steps=40)),
+    ],
+)
+def test_another_configuration_is_refused_or_taken_on_purpose(other):
+    optimizer, scheduler = cosine_scheduler()
+    drive(optimizer, scheduler, 12)
+    scheduler.set_multiplier(0.5)
+    state = through_file(scheduler.state_dict())
+    fresh_optimizer, fresh = other()
+    before = rates_of(fresh_optimizer), fresh.last_epoch, fresh.multiplier
+    with pytest.raises(ValueError, match="use_new"):
+        fresh.load_state_dict(state)
+    assert (rates_of(fresh_optimizer), fresh.last_epoch, fresh.multiplier) == before
+    fresh.on_config_change = "use_new"
+    fresh.load_state_dict(state)
+    assert (fresh.last_epoch, fresh.multiplier) == (12, 0.5)
+
+
+def test_extending_a_run():
+    optimizer, scheduler = cosine_scheduler()
+    drive(optimizer, scheduler, 20)
+    longer_optimizer, longer = cosine_scheduler(decay_steps=80, on_config_change="use_new")
+    longer.load_state_dict(scheduler.state_dict())
+    rows = drive(longer_optimizer, longer, 60)[:, 0]
+    assert_same_bits(rows, schedules.CosineDecay(0.1, 80)(np.arange(20, 80)))
+
+
+def test_a_function_is_compared_by_its_rate():
+    optimizer = make_optimizer()
+    scheduler = ScheduleLR(optimizer, lambda k: 0.1 * 0.9**k)
+    drive(optimizer, scheduler, 9)
+    state = through_file(scheduler.state_dict())
+    ScheduleLR(make_optimizer(), lambda k: 0.9**k * 0.1 if k == 9 else 0.0).load_state_dict(state)
+    with pytest.raises(ValueError, match="rates at step 9"):
+        ScheduleLR(make_optimizer(), lambda k: 0.1 * 0.8**k).load_state_dict(state)
+
+
+def foreign_states():
+    optimizer, scheduler = cosine_scheduler()
+    good = scheduler.state_dict()
+    return {
+        "torch's": torch_lr.ExponentialLR(optimizer, 0.9).state_dict(),
+        "empty": {},
+        "no dict": None,
+        "of the future": good | {"version": 2},
+        "truncated": {key: value for key, value in good.items() if key != "last_epoch"},
+        "edited": good | {"numerics": "graph"},
+        "of wrong types": good | {"last_epoch": "3"},
+    }
+
+
+@pytest.mark.parametrize("name", foreign_states())
+def test_foreign_and_damaged_states_are_refused(name):
+    optimizer, scheduler = cosine_scheduler(on_config_change="use_new")
+    drive(optimizer, scheduler, 3)
+    before = scheduler.state_dict()
+    with pytest.raises(ValueError, match=r"state"):
+        scheduler.load_state_dict(foreign_states()[name])
+    assert scheduler.state_dict() == before
+
+
+def test_state_is_plain_and_unshared():
+    optimizer, scheduler = cosine_scheduler()
+    state = scheduler.state_dict()
+    assert (state["format"], state["version"]) == ("lrparity.ScheduleLR", 1)
+    state["_last_lr"][0] = state["schedules"][0]["config"]["alpha"] = 99.0
+    assert scheduler.get_last_lr() == [0.10000000149011612]
+    assert scheduler.state_dict()["schedules"][0]["config"]["alpha"] == 0.0
+    scheduler.get_last_lr()[0] = 5.0
+    assert scheduler.get_last_lr() == [0.10000000149011612]
+
+
+def test_an_optimizer_that_is_reloaded_in_mid_run():
+    optimizer, scheduler = cosine_scheduler()
+    drive(optimizer, scheduler, 5)
+    optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    assert_same_bits(
+        drive(optimizer, scheduler, 5)[:, 0], schedules.CosineDecay(0.1, 40)(np.arange(5, 10))
+    )
+
+
+# --- bad input ----------------------------------------------------------------------------------
+
+
+def test_wrong_optimizers_schedules_and_options():
+    model = torch.nn.Linear(1, 1)
+    for build in (
+        lambda bad: ScheduleLR(bad, COSINE),
+        lambda bad: lr_scheduler.CosineDecayLR(bad, decay_steps=3),
+    ):
+        for bad in (model, None, [model.weight]):
+            with pytest.raises(TypeError, match="optimizer"):
+                build(bad)
+    optimizer = make_optimizer()
+    for bad in (0.1, "cosine", None, schedules.CosineDecay):
+        with pytest.raises(TypeError, match="schedule"):
+            ScheduleLR(optimizer, bad)
+    for options in (
+        {"numerics": "xla"},
+        {"count": "steps"},
+        {"on_config_change": "ignore"},
+        {"last_epoch": -2},
+        {"last_epoch": 1.5},
+        {"last_epoch": True},
+    ):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            ScheduleLR(optimizer, COSINE, **options)
+    with pytest.raises(KeyError, match="initial_lr"):
+        lr_scheduler.CosineDecayLR(make_optimizer(), decay_steps=3, last_epoch=5)
+    with pytest.raises(ValueError, match="decay_steps"):
+        lr_scheduler.CosineDecayLR(optimizer, decay_steps=0)
+    with pytest.raises(ValueError, match="graph"):
+        ScheduleLR(make_optimizer(), lambda k: 0.1, numerics="graph")
+
+
+# --- torch's own contracts ----------------------------------------------------------------------
+
+
+def test_the_wrong_order_still_warns():
+    optimizer = make_optimizer()
+    scheduler = ScheduleLR(optimizer, COSINE)
+    with pytest.warns(UserWarning, match="before `optimizer.step"):
+        scheduler.step()
+
+
+def test_step_with_an_epoch_jumps():
+    optimizer, scheduler = cosine_scheduler()
+    drive(optimizer, scheduler, 3)
+    with pytest.warns(UserWarning, match="epoch parameter"):
+        scheduler.step(30)
+    assert rates_of(optimizer) == [schedules.CosineDecay(0.1, 40)(30)]
+    scheduler.step()
+    assert rates_of(optimizer) == [schedules.CosineDecay(0.1, 40)(31)]
+
+
+def test_nothing_is_kept_alive():
+    optimizer, scheduler = cosine_scheduler(count="updates")
+    drive(optimizer, scheduler, 3)
+    gone = weakref.ref(scheduler)
+    gc.disable()
+    try:
+        del scheduler
+        assert gone() is None
+        optimizer.step()
+    finally:
+        gc.enable()
+
+
+def test_lightning_config():
+    optimizer, scheduler = cosine_scheduler()
+    assert scheduler.lightning_config() == {
+        "scheduler": scheduler,
+        "interval": "step",
+        "frequency": 1,
+    }
+    per_epoch = lr_scheduler.StepDecayLR(optimizer, drop=0.5, epochs_drop=2)
+    assert per_epoch.lightning_config()["interval"] == "epoch"
+
+
+# --- counting updates ---------------------------------------------------------------------------
+
+
+def test_counting_calls_is_the_default():
+    optimizer, scheduler = cosine_scheduler()
+    optimizer.step()
+    for _ in range(3):
+        scheduler.step()
+    assert scheduler.last_epoch == 3
+
+
+def test_counting_updates_ignores_calls_without_one():
+    optimizer, scheduler = cosine_scheduler(count="updates")
+    cosine = schedules.CosineDecay(0.1, 40)
+    scheduler.step()
+    assert scheduler.last_epoch == 0
+    for k in range(20):
+        assert rates_of(optimizer) == [cosine(k)]
+        optimizer.step()
+        for _ in range(4):  # a wrapper that calls once per process
+            scheduler.step()
+    optimizer.step()
+    optimizer.step()
+    scheduler.step()
+    assert scheduler.last_epoch == 22
+    for group in optimizer.param_groups:
+        group["params"][0].grad = None
+    optimizer.step()
+    scheduler.step()
+    assert scheduler.last_epoch == 22
+
+
+def test_counting_epochs_with_updates():
+    optimizer = make_optimizer()
+    scheduler = lr_scheduler.StepDecayLR(optimizer, drop=0.5, epochs_drop=3, count="updates")
+    for epoch in range(6):
+        assert rates_of(optimizer) == [schedules.StepDecay(0.1, 0.5, 3)(epoch)]
+        for _ in range(5):
+            optimizer.step()
+        scheduler.step()
+        scheduler.step()
+
+
+class Twice(torch.optim.SGD):
+    def step(self, closure=None):
+        return super().step(closure)
+
+
+class Failing(torch.optim.SGD):
+    fail = False
+
+    def step(self, closure=None):
+        if self.fail:
+            raise RuntimeError("out of memory")
+        return super().step(closure)
+
+
+def test_a_subclass_that_calls_super_counts_once():
+    optimizer = make_optimizer(cls=Twice)
+    scheduler = ScheduleLR(optimizer, STEPPED, count="updates")
+    drive(optimizer, scheduler, 10)
+    assert scheduler.last_epoch == 10
+
+
+def test_an_exception_in_step_is_no_update_and_breaks_nothing():
+    optimizer = make_optimizer(cls=Failing)
+    scheduler = ScheduleLR(optimizer, STEPPED, count="updates")
+    drive(optimizer, scheduler, 3)
+    optimizer.fail = True
+    with pytest.raises(RuntimeError):
+        optimizer.step()
+    scheduler.step()
+    assert scheduler.last_epoch == 3
+    optimizer.fail = False
+    drive(optimizer, scheduler, 3)
+    assert scheduler.last_epoch == 6
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_steps_that_amp_skips_do_not_count(fused):
+    weight = torch.nn.Parameter(torch.zeros(2))
+    optimizer = torch.optim.SGD([weight], lr=0.1, fused=fused)
+    scheduler = lr_scheduler.ExponentialDecayLR(
+        optimizer, decay_steps=1, decay_rate=0.5, count="updates"
+    )
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    used = []
+    for batch in range(9):
+        optimizer.zero_grad()
+        factor = math.inf if batch in {0, 1, 5} else 1.0
+        scaler.scale((weight * factor).sum()).backward()
+        before = weight.detach().clone()
+        rate = optimizer.param_groups[0]["lr"]
+        scaler.step(optimizer)
+        scaler.update()
+        scheduler.step()
+        if not torch.equal(before, weight):
+            used.append(rate)
+    assert_same_bits(used, schedules.ExponentialDecay(0.1, 1, 0.5)(np.arange(6)))
+
+
+def test_a_copy_counts_its_own_optimizer():
+    optimizer, scheduler = cosine_scheduler(count="updates")
+    drive(optimizer, scheduler, 3)
+    for copied in (copy.deepcopy(scheduler), pickle.loads(pickle.dumps(scheduler))):
+        optimizer.step()
+        copied.step()
+        assert copied.last_epoch == 3
+        for group in copied.optimizer.param_groups:
+            group["params"][0].grad = torch.ones(2)  # which copying drops
+        drive(copied.optimizer, copied, 2)
+        assert copied.last_epoch == 5
+
+
+# --- Fabric and Accelerate ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", ["calls", "updates"])
+@pytest.mark.parametrize("built", ["before setup", "after setup"])
+def test_in_fabric(count, built, tmp_path):
+    from lightning.fabric import Fabric
+
+    fabric = Fabric(accelerator="cpu", devices=1)
+    model = torch.nn.Linear(2, 1)
+    raw = torch.optim.SGD(model.parameters(), lr=0.1)
+    options = {"decay_steps": 40, "count": count}
+    if built == "before setup":
+        scheduler = lr_scheduler.CosineDecayLR(raw, **options)
+    model, optimizer = fabric.setup(model, raw)
+    if built == "after setup":
+        scheduler = lr_scheduler.CosineDecayLR(optimizer, **options)
+    rows = []
+    for _ in range(10):
+        rows.append(optimizer.param_groups[0]["lr"])
+        optimizer.zero_grad()
+        fabric.backward(model(torch.ones(1, 2)).sum())
+        optimizer.step()
+        scheduler.step()
+    assert_same_bits(rows, schedules.CosineDecay(0.1, 40)(np.arange(10)))
+    path = tmp_path / "fabric.ckpt"
+    fabric.save(path, {"scheduler": scheduler, "optimizer": optimizer})
+    _, fresh = cosine_scheduler()
+    fabric.load(path, {"scheduler": fresh})
+    assert fresh.last_epoch == 10
+    assert fresh.get_last_lr() == [schedules.CosineDecay(0.1, 40)(10)]
+
+
+@pytest.mark.parametrize("processes", [1, 4])
+@pytest.mark.parametrize("count", ["calls", "updates"])
+@pytest.mark.parametrize("split_batches", [False, True])
+def test_accelerate_steps_once_for_each_update(processes, count, split_batches, monkeypatch):
+    from accelerate import Accelerator, DataLoaderConfiguration
+    from accelerate.state import AcceleratorState, PartialState
+
+    accelerator = Accelerator(
+        cpu=True, dataloader_config=DataLoaderConfiguration(split_batches=split_batches)
+    )
+    model = torch.nn.Linear(2, 1)
+    raw = torch.optim.SGD(model.parameters(), lr=0.1)
+    scheduler = lr_scheduler.CosineDecayLR(raw, decay_steps=40, count=count)
+    model, optimizer, wrapped = accelerator.prepare(model, raw, scheduler)
+    monkeypatch.setattr(PartialState, "num_processes", processes, raising=False)
+    monkeypatch.setattr(
+        AcceleratorState, "num_processes", property(lambda self: processes), raising=False
+    )
+    rows = []
+    for step in range(12):
+        rows.append(optimizer.param_groups[0]["lr"])
+        accelerator.backward(model(torch.ones(1, 2)).sum())
+        optimizer.step()
+        wrapped.step()
+        optimizer.zero_grad()
+        if step == 5:  # a checkpoint, in mid-run
+            wrapped.load_state_dict(through_file(wrapped.state_dict()))
+    assert_same_bits(rows, schedules.CosineDecay(0.1, 40)(np.arange(12)))
+    AcceleratorState._reset_state(reset_partial_state=True)
