@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import keras
-import keras_side
 import numpy as np
 import pytest
 import torch
-from bits import assert_same_bits, differing
-from registry import EXAMPLES, KERAS_CASES, example_id, has_twin
 
+import keras_side
+from bits import assert_same_bits, differing
 from lrparity import lr_scheduler, schedules
+from registry import EXAMPLES, KERAS_CASES, example_id, has_twin
 
 pytestmark = pytest.mark.keras
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import keras_side
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from bits import assert_same_bits, differing
-from registry import KERAS_CASES
 
+import keras_side
+from bits import assert_same_bits, differing
 from lrparity import schedules
+from registry import KERAS_CASES
 
 pytestmark = pytest.mark.keras
 

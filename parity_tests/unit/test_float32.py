@@ -10,10 +10,10 @@ import warnings
 
 import numpy as np
 import pytest
-from bits import assert_same_bits
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bits import assert_same_bits
 from lrparity import float32
 
 FUNCTIONS = {

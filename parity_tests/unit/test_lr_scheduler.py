@@ -13,12 +13,12 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from bits import assert_same_bits
-from registry import CASES, EXAMPLES, example_id
 from torch.optim import lr_scheduler as torch_lr
 
+from bits import assert_same_bits
 from lrparity import lr_scheduler, schedules
 from lrparity.lr_scheduler import ScheduleLR
+from registry import EXAMPLES, example_id
 
 STEPS = 50
 PER_GROUP = [e for e in EXAMPLES if e[0].per_group]
@@ -344,7 +344,7 @@ def test_an_added_group_survives_resume():
         for which in load:
             (fresh_optimizer, fresh)[which].load_state_dict(states[which])
         assert_same_bits(drive(fresh_optimizer, fresh, 20).ravel(), whole.ravel())
-    alone_optimizer, alone = build()
+    _, alone = build()
     with pytest.raises(ValueError, match="2 param groups"):
         alone.load_state_dict(states[1])
 
@@ -450,7 +450,7 @@ def test_foreign_and_damaged_states_are_refused(name):
 
 
 def test_state_is_plain_and_unshared():
-    optimizer, scheduler = cosine_scheduler()
+    _, scheduler = cosine_scheduler()
     state = scheduler.state_dict()
     assert (state["format"], state["version"]) == ("lrparity.ScheduleLR", 1)
     state["_last_lr"][0] = state["schedules"][0]["config"]["alpha"] = 99.0

@@ -10,12 +10,12 @@ import warnings
 
 import numpy as np
 import pytest
-from bits import assert_same_bits
 from hypothesis import given
 from hypothesis import strategies as st
-from registry import CASES, EXAMPLES, example_id
 
+from bits import assert_same_bits
 from lrparity import schedules
+from registry import CASES, EXAMPLES, example_id
 
 
 @pytest.mark.parametrize("numerics", ["eager", "graph"])

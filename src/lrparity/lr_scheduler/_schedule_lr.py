@@ -25,6 +25,7 @@ from lrparity.lr_scheduler._state import (
 )
 from lrparity.lr_scheduler._updates import UpdateCounter
 from lrparity.schedules import (
+    FunctionSchedule,
     LearningRateSchedule,
     Numerics,
     as_schedule,
@@ -125,7 +126,7 @@ class ScheduleLR(LRScheduler):
         self.on_config_change = choice("on_config_change", on_config_change, ("raise", "use_new"))
         self.multiplier = 1.0
         self._written: list[float] = []
-        self._schedules = self._per_group(optimizer, schedule)
+        self._set_schedules(self._per_group(optimizer, schedule))
         self._one_for_all = not isinstance(schedule, list | tuple)
         self._calls_per_step = 0  # unknown until the first step() tells who calls
         self._repeated_calls = 0
@@ -152,6 +153,11 @@ class ScheduleLR(LRScheduler):
                 f"Received: {len(schedule)} schedules for {groups} param groups."
             )
         return [as_schedule(one, f"schedule[{i}]") for i, one in enumerate(schedule)]
+
+    def _set_schedules(self, schedules: list[LearningRateSchedule]) -> None:
+        self._schedules = schedules  # one for each group
+        self._distinct = distinct(schedules)
+        self._which = which_distinct(schedules)
 
     # --- stepping ---------------------------------------------------------------------------------
 
@@ -274,31 +280,33 @@ class ScheduleLR(LRScheduler):
 
     def _fill_table(self, seen_scales: tuple[Any, ...]) -> None:
         """Compute the rates from ``last_epoch`` on: a block of them if that is safe, else one."""
-        # A user's function may look at the training, fail past its end, or count its calls.
-        pure = all(isinstance(schedule, ConfiguredSchedule) for schedule in self._schedules)
-        steps = np.arange(self.last_epoch, self.last_epoch + (BLOCK if pure else 1))
         scales = [_lr_scale(scale, i) for i, scale in enumerate(seen_scales)]
-        rates = [self._schedule_rates(one, steps) for one in distinct(self._schedules)]
+        schedules = self._distinct
+        if all(isinstance(one, ConfiguredSchedule) for one in schedules):
+            steps = np.arange(self.last_epoch, self.last_epoch + BLOCK)
+            rates = [one(steps, numerics=self.numerics) for one in schedules]
+        else:  # a user's function may look at the training, fail past its end, or count its calls
+            rates = [np.array([self._rate(one, self.last_epoch)], np.float32) for one in schedules]
         self._first_rates = [float(column[0]) for column in rates]
         columns: dict[tuple[int, float], list[float]] = {}
-        keys = list(zip(which_distinct(self._schedules), scales, strict=True))
+        keys = list(zip(self._which, scales, strict=True))
         for which, scale in keys:
             if (which, scale) not in columns:
                 columns[which, scale] = self._product(rates[which], scale).tolist()
         self._columns = [columns[key] for key in keys]
-        self._table_start, self._table_size = self.last_epoch, steps.size
+        self._table_start, self._table_size = self.last_epoch, len(self._columns[0])
         self._seen_scales = seen_scales
         self._scaled = any(scale is not None for scale in seen_scales)
         self._uniform = len(columns) == 1 and not self._scaled
         # The first step() and, under Accelerate or counting updates, every one goes the slow way.
         plain = self._calls_per_step == 1 and self.count == "calls"
         live = any(isinstance(scale, Tensor) for scale in seen_scales)
-        self._fast_size = steps.size if plain and not live else 0
+        self._fast_size = self._table_size if plain and not live else 0
 
-    def _schedule_rates(
-        self, schedule: LearningRateSchedule, steps: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        return schedule(steps, numerics=self.numerics)
+    def _rate(self, schedule: LearningRateSchedule, k: int) -> float:
+        if isinstance(schedule, FunctionSchedule) and self.numerics == "eager":
+            return schedule.rate(k)
+        return schedule(k, numerics=self.numerics)
 
     def _product(self, rates: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
         for factor in (self.multiplier, scale):
@@ -336,12 +344,14 @@ class ScheduleLR(LRScheduler):
                 f"There are {len(self._schedules)} schedules for "
                 f"{len(self.optimizer.param_groups)} param groups already. Add the group first."
             )
-        self._schedules.append(as_schedule(schedule))
+        self._set_schedules([*self._schedules, as_schedule(schedule)])
         self._one_for_all = False
         self._forget_table()
 
     def _adopt_new_groups(self) -> None:
         groups = self.optimizer.param_groups
+        if len(groups) == len(self._schedules) == len(self.base_lrs):
+            return
         for i in range(len(self._schedules), len(groups)):
             if not self._one_for_all:
                 raise ValueError(
@@ -350,14 +360,15 @@ class ScheduleLR(LRScheduler):
                 )
             if "lr_scale" not in groups[i]:
                 groups[i]["lr_scale"] = self._adopted_scale(i)
-            self._schedules.append(self._schedules[0])
+            self._set_schedules([*self._schedules, self._schedules[0]])
         for group in groups[len(self.base_lrs) :]:
             self.base_lrs.append(float(group.setdefault("initial_lr", self.base_lrs[0])))
 
     def _adopted_scale(self, i: int) -> float:
         k = max(self.last_epoch, 0)
-        current = self._product(self._schedule_rates(self._schedules[0], np.array([k])), 1.0)
-        rate, own = float(current[0]), float(self.optimizer.param_groups[i]["lr"])
+        unscaled = np.array([self._rate(self._schedules[0], k)], np.float32)
+        rate = float(self._product(unscaled, 1.0)[0])
+        own = float(self.optimizer.param_groups[i]["lr"])
         if rate == 0.0 or not math.isfinite(own / rate):
             raise ValueError(
                 f"Param group {i} was added with lr={own} at step {k}, where the schedule's rate is "
@@ -384,8 +395,8 @@ class ScheduleLR(LRScheduler):
     def state_dict(self) -> dict[str, Any]:
         """The state as plain Python: counter, multiplier, scales, and the schedules' configs."""
         self._adopt_new_groups()
-        schedules = [described(schedule) for schedule in distinct(self._schedules)]
-        group_schedules = which_distinct(self._schedules)
+        schedules = [described(schedule) for schedule in self._distinct]
+        group_schedules = list(self._which)
         return {
             "format": STATE_FORMAT,
             "version": STATE_VERSION,
@@ -446,8 +457,7 @@ class ScheduleLR(LRScheduler):
             return []
         if k == self._table_start and self._table_size:  # a function is asked once for each step
             return list(self._first_rates)
-        step = np.array([k])
-        return [float(self._schedule_rates(one, step)[0]) for one in distinct(self._schedules)]
+        return [self._rate(one, k) for one in self._distinct]
 
     def _check_unchanged(self, state: Mapping[str, Any]) -> None:
         own = self.state_dict()
@@ -484,8 +494,7 @@ class ScheduleLR(LRScheduler):
             self._counter = UpdateCounter(self.optimizer)
 
     def __repr__(self) -> str:
-        schedules = distinct(self._schedules)
-        shown = repr(schedules[0]) if len(schedules) == 1 else repr(self._schedules)
+        shown = repr(self._distinct[0]) if len(self._distinct) == 1 else repr(self._schedules)
         return f"{type(self).__name__}({shown}, last_epoch={self.last_epoch})"
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import math
 import numbers
+import struct
 from collections.abc import Callable
 from typing import Any, Literal, Self, cast, overload
 
@@ -18,6 +20,11 @@ from lrparity.schedules._validation import choice
 Unit = Literal["update", "epoch"]
 Step = np.number[Any] | NDArray[Any]  # int64 or float32
 Rates = NDArray[np.float32]
+
+_FLOAT32 = struct.Struct("f")
+
+CHUNK = 2**15
+"""Steps evaluated at a time, so that intermediate results stay in the processor's cache."""
 
 UNITS = ("update", "epoch")
 NUMERICS = ("eager", "graph")
@@ -132,8 +139,10 @@ def rounded_rate(value: Any, name: str, step: Any) -> float:
             f"{name} must return a learning rate, one real number. "
             f"Received: {value!r} of type {type(value).__name__} at step {step}."
         )
-    with np.errstate(over="ignore"):
-        return float(np.float32(float(plain)))
+    try:  # an eighth of the time of numpy.float32 without its overflow warning
+        return cast("float", _FLOAT32.unpack(_FLOAT32.pack(plain))[0])
+    except OverflowError:
+        return math.copysign(math.inf, plain)
 
 
 def as_steps(step: Any) -> Step:
@@ -188,6 +197,11 @@ class FormulaSchedule(ConfiguredSchedule):
     """A shipped schedule that TensorFlow computes: float32, in both numerics."""
 
     def _rates(self, step: Step, numerics: Numerics) -> np.float32 | Rates:
+        if isinstance(step, np.ndarray) and step.size > CHUNK:
+            flat = step.reshape(-1)
+            chunks = [flat[i : i + CHUNK] for i in range(0, flat.size, CHUNK)]
+            rates = [np.broadcast_to(self._rates(c, numerics), c.shape) for c in chunks]
+            return np.concatenate(rates).reshape(step.shape)
         number = ARITHMETICS[numerics]
         # Steps beyond 2**24 lose their last bits here, as they do in Keras.
         moment = number.variable(step.astype(np.float32))
@@ -236,7 +250,11 @@ class FunctionSchedule(LearningRateSchedule):
         self.unit = cast("Unit", choice("unit", unit, UNITS))
 
     def __call__(self, step: float) -> float:  # type: ignore[override]
-        return cast("float", self.function(step))
+        return self.rate(step)
+
+    def rate(self, step: float) -> float:
+        """The function's value, checked and rounded, without the detours of a call."""
+        return rounded_rate(self.function(step), "The function of the step", step)
 
     def get_config(self) -> dict[str, Any]:
         raise TypeError(

@@ -1,0 +1,264 @@
+"""``make bench``: how long things take, as ratios within one run.
+
+Each row is the median over interleaved rounds of the ratio to torch's ``ExponentialLR`` (or to what
+the section names) measured in the same round, so that a busy machine disturbs both sides alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.optim import lr_scheduler as torch_lr
+
+from bits import differing
+from lrparity import float32, optim
+from lrparity.lr_scheduler import ScheduleLR
+from registry import CASES
+
+STEP_TARGET = 0.25
+MILLION_TARGET = 0.05
+GROUPS = (1, 8)
+
+
+def make_optimizer(groups: int, cls=torch.optim.SGD, spread: bool = False) -> torch.optim.Optimizer:
+    parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in range(groups)]
+    rates = [0.1 * (1 + i * spread) for i in range(groups)]
+    return cls([{"params": [p], "lr": lr} for p, lr in zip(parameters, rates, strict=True)], lr=0.1)
+
+
+def step_time(make: Callable, groups: int, steps: int, spread: bool = False) -> float:
+    """Seconds per ``step()``, the amortised bulk evaluation included."""
+    optimizer = make_optimizer(groups, spread=spread)
+    scheduler = make(optimizer)
+    optimizer.step()
+    scheduler.step()
+    begin = time.perf_counter()
+    for _ in range(steps):
+        scheduler.step()
+    return (time.perf_counter() - begin) / steps
+
+
+class BareLoop:
+    """The floor: a list of rates and nothing else."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self.groups, self.step_count = optimizer.param_groups, 0
+        self.rates = [0.1] * 100_000
+
+    def step(self) -> None:
+        self.step_count += 1
+        rate = self.rates[self.step_count]
+        for group in self.groups:
+            group["lr"] = rate
+
+
+def ratios(
+    candidates: Mapping[str, Callable[[], float]], base: Callable[[], float], rounds: int
+) -> tuple[dict[str, float], float]:
+    """Median ratio of each candidate to ``base``, interleaved; and the base's own median."""
+    collected: dict[str, list[float]] = {name: [] for name in candidates}
+    bases = []
+    for _ in range(rounds):
+        bases.append(base())
+        for name, candidate in candidates.items():
+            collected[name].append(candidate() / bases[-1])
+    return {n: statistics.median(r) for n, r in collected.items()}, statistics.median(bases)
+
+
+def exponential(optimizer: torch.optim.Optimizer) -> torch_lr.ExponentialLR:
+    return torch_lr.ExponentialLR(optimizer, 0.9999)
+
+
+def print_steps(rounds: int, steps: int) -> list[str]:
+    """``step()`` of every schedule and of its peers."""
+    makers: dict[str, Callable] = {}
+    for case in CASES:
+        config = dict(case.examples[-1] if case.name == "CosineDecay" else case.examples[0])
+        config.pop("initial_learning_rate", None)  # each group's own
+        makers[case.scheduler.__name__] = lambda o, c=case, k=config: c.scheduler(o, **k)
+    makers["ScheduleLR(function)"] = lambda o: ScheduleLR(o, lambda k: 0.1 * 0.999**k)
+    peers = {
+        "torch CosineAnnealingLR": lambda o: torch_lr.CosineAnnealingLR(o, 10_000),
+        "torch LambdaLR": lambda o: torch_lr.LambdaLR(o, lambda k: 0.9999**k),
+        "hand-written loop": BareLoop,
+    }
+    columns = {}
+    for groups in GROUPS:
+        timed = {
+            name: (lambda make=make, g=groups: step_time(make, g, steps))
+            for name, make in (makers | peers).items()
+        }
+        columns[groups], base = ratios(
+            timed, lambda g=groups: step_time(exponential, g, steps), rounds
+        )
+        print(f"torch ExponentialLR, {groups} group(s): {base * 1e9:.0f} ns per step()")
+    different, _ = ratios(
+        {
+            name: (lambda make=make: step_time(make, 8, steps, spread=True))
+            for name, make in makers.items()
+        },
+        lambda: step_time(exponential, 8, steps, spread=True),
+        max(rounds // 2, 1),
+    )
+    print(
+        f"\nstep(), ratio to ExponentialLR      1 group   8 groups   8 different rates   {'target':>7}"
+    )
+    failed = []
+    for name in [*makers, *peers]:
+        one, eight = (columns[groups][name] for groups in GROUPS)
+        gated = name in makers and "function" not in name
+        far = f"{different[name]:17.2f}" if name in different else " " * 17
+        print(f"  {name:32} {one:8.2f}   {eight:8.2f}   {far}   {STEP_TARGET if gated else '':>7}")
+        if gated and max(one, eight) > STEP_TARGET:
+            failed.append(f"step() of {name}: {max(one, eight):.2f} > {STEP_TARGET}")
+    return failed
+
+
+KERAS_IN_LAMBDA = """
+import os, sys
+os.environ["KERAS_BACKEND"] = "torch"
+sys.path[:0] = {path!r}
+import warnings; warnings.simplefilter("ignore")
+import torch
+from keras.optimizers import schedules
+from bench import exponential, step_time
+from torch.optim.lr_scheduler import LambdaLR
+warm = schedules.CosineDecay(0.1, 400, warmup_target=1.0, warmup_steps=15)
+for name, s in (("ExponentialDecay", schedules.ExponentialDecay(1.0, 30, 0.9)),
+                ("CosineDecay, warm-up", warm),
+                ("CosineDecayRestarts", schedules.CosineDecayRestarts(1.0, 80))):
+    row = []
+    for groups in (1, 8):
+        base = step_time(exponential, groups, 2000)
+        row.append(step_time(lambda o: LambdaLR(o, lambda k: float(s(k))), groups, 100) / base)
+    print(f"  {{name:32}} {{row[0]:8.0f}}   {{row[1]:8.0f}}")
+"""
+
+
+def print_keras() -> None:
+    """The honest alternative: Keras' own schedule, on its torch backend, inside ``LambdaLR``."""
+    print("\nKeras[torch] schedule in LambdaLR    1 group   8 groups", flush=True)
+    script = KERAS_IN_LAMBDA.format(path=[str(Path(__file__).resolve().parent)])
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=600, check=False
+    )
+    print(done.stdout.rstrip() if done.returncode == 0 else f"  not measured: {done.stderr[-300:]}")
+
+
+def print_million(rounds: int, steps: int) -> list[str]:
+    """A million rates in bulk against torch's loop over as many steps."""
+
+    def torch_loop() -> float:
+        return step_time(exponential, 1, steps // 4) * steps
+
+    candidates = {}
+    for case in CASES:
+        for config in case.examples:
+            # The longest argument range: nothing repeats, nothing is held at the end.
+            stretched = dict(config)
+            for name in ("decay_steps", "first_decay_steps"):
+                if name in stretched:
+                    stretched[name] = steps
+            schedule = case.build(stretched)
+            candidates[f"{case.name}{case.examples.index(config)}"] = schedule
+
+    def bulk(schedule) -> float:
+        begin = time.perf_counter()
+        schedule(np.arange(steps))
+        return time.perf_counter() - begin
+
+    timed = {name: (lambda s=s: bulk(s)) for name, s in candidates.items()}
+    result, base = ratios(timed, torch_loop, rounds)
+    print(f"\n{steps:,} rates in bulk, ratio to torch's ExponentialLR loop ({base:.2f} s)")
+    failed = []
+    rng = np.random.default_rng(0)
+    for name, schedule in candidates.items():
+        sample = rng.integers(0, steps, 2000)
+        singly = np.array([schedule(int(k)) for k in sample], np.float32)
+        bits = int(differing(schedule(np.arange(steps))[sample], singly).sum())
+        print(f"  {name:32} {result[name]:8.4f}   {bits} differing bits   {MILLION_TARGET:>7}")
+        if result[name] > MILLION_TARGET or bits:
+            failed.append(f"{name}: {result[name]:.3f} of torch's loop, {bits} differing bits")
+    return failed
+
+
+def print_imports(rounds: int) -> None:
+    """What an import costs, as a ratio to ``import torch``."""
+
+    def seconds(module: str) -> float:
+        begin = time.perf_counter()
+        subprocess.run([sys.executable, "-c", f"import {module}"], check=True, timeout=300)
+        return time.perf_counter() - begin
+
+    modules = ["numpy", "lrparity.schedules", "lrparity.lr_scheduler", "lrparity.optim"]
+    timed = {module: (lambda m=module: seconds(m)) for module in modules}
+    result, base = ratios(timed, lambda: seconds("torch"), rounds)
+    print(f"\nimports, ratio to `import torch` ({base:.2f} s)")
+    for module, ratio in result.items():
+        print(f"  {module:32} {ratio:8.2f}")
+
+
+def print_sgd(rounds: int) -> None:
+    """One update of Keras' rule against torch's foreach SGD."""
+
+    def update_time(make: Callable, steps: int = 300) -> float:
+        torch.manual_seed(0)
+        parameters = [torch.nn.Parameter(torch.randn(1000)) for _ in range(50)]
+        for parameter in parameters:
+            parameter.grad = torch.randn(1000)
+        optimizer = make(parameters)
+        optimizer.step()
+        begin = time.perf_counter()
+        for _ in range(steps):
+            optimizer.step()
+        return (time.perf_counter() - begin) / steps
+
+    makers = {
+        "momentum": lambda p: optim.SGD(p, 1e-3, 0.9),
+        "momentum, decay": lambda p: optim.SGD(p, 1e-3, 0.9, decay=1e-3),
+        "nesterov": lambda p: optim.SGD(p, 1e-3, 0.9, nesterov=True),
+        "momentum, foreach=False": lambda p: optim.SGD(p, 1e-3, 0.9, foreach=False),
+    }
+    timed = {name: (lambda m=make: update_time(m)) for name, make in makers.items()}
+    result, base = ratios(
+        timed,
+        lambda: update_time(lambda p: torch.optim.SGD(p, 1e-3, momentum=0.9, foreach=True)),
+        rounds,
+    )
+    print(
+        "\noptim.SGD, 50 tensors of 1000, ratio to torch.optim.SGD(foreach=True, momentum=0.9) "
+        f"({base * 1e6:.0f} us)"
+    )
+    for name, ratio in result.items():
+        print(f"  {name:32} {ratio:8.2f}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds (default 9)")
+    parser.add_argument("--steps", type=int, default=20_000, help="step() calls per round")
+    parser.add_argument(
+        "--check", action="store_true", help="exit with 1 if a ratio is above its target"
+    )
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"torch {torch.__version__}, NumPy {np.__version__}, C library {float32.c_library()}\n")
+    failed = print_steps(options.rounds, options.steps)
+    print_keras()
+    failed += print_million(min(options.rounds, 5), 1_000_000)
+    print_imports(min(options.rounds, 3))
+    print_sgd(options.rounds)
+    print("\n" + ("\n".join(["above target:", *failed]) if failed else "every target is met"))
+    return int(bool(failed) and options.check)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
