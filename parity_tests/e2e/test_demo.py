@@ -1,0 +1,428 @@
+"""The demo: it passes, it can fail, and it says in one line what is wrong with its input."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import demo
+from demo_parts import comparison, data, report
+from demo_parts.recipes import RECIPES
+from demo_parts.run import Run
+from lrparity.trajectory import Trajectory, compare
+
+pytestmark = pytest.mark.keras
+
+EXAMPLES = Path(demo.__file__).parent
+EPOCHS = 3
+UPDATES = EPOCHS * 14
+
+
+def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(EXAMPLES), *sys.path])}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=environment,
+    )
+
+
+def run_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return run_python(str(EXAMPLES / "demo.py"), *arguments)
+
+
+# --- it passes ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    """A run of all recipes over a few epochs, and the folder that it wrote to."""
+    folder = tmp_path_factory.mktemp("demo") / "made" / "by-the-demo"
+    return run_demo("--epochs", str(EPOCHS), "--out", str(folder)), folder
+
+
+def test_no_bit_differs(short):
+    finished, folder = short
+    assert finished.stderr == ""
+    assert finished.returncode == 0, finished.stdout
+    table = finished.stdout.split("-" * 40)[-1]
+    rows = {recipe.name: [] for recipe in RECIPES}
+    for recipe in RECIPES:
+        (line,) = [line for line in table.splitlines() if line.startswith(recipe.title + "  ")]
+        rows[recipe.name] = line.removeprefix(recipe.title).split()
+    assert len(rows) == 5
+    for updates, reported, applied, ours, _torch, *accuracies in rows.values():
+        assert (int(updates), int(reported), int(applied)) == (UPDATES, 0, 0)
+        assert float(ours) <= 1e-5
+        assert accuracies[0] == accuracies[1]
+    assert f"0 of {5 * 2 * 32 * UPDATES:,} learning-rate bits differ" in finished.stdout
+    assert "PASSED" in finished.stdout
+    *lines, last = finished.stdout.splitlines()
+    assert max(map(len, lines)) <= 120
+    assert str(folder) in last
+
+
+def test_picture_and_report_are_written(short):
+    _, folder = short
+    picture = (folder / "demo.png").read_bytes()
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+    assert len(picture) > 20_000
+    written = json.loads((folder / "report.json").read_text())
+    assert written["passed"] is True
+    assert written["failures"] == []
+    assert written["weights_gated_at"] == comparison.LIMIT
+    assert {"keras", "tf_keras", "tensorflow", "torch", "lrparity"} <= set(written["versions"])
+    assert [recipe["name"] for recipe in written["recipes"]] == [recipe.name for recipe in RECIPES]
+    for recipe in written["recipes"]:
+        for reading in ("reported", "applied"):
+            assert recipe[reading]["bits_differing"] == 0
+            assert recipe[reading]["updates"] == UPDATES
+        assert len(recipe["weight_distance"]["lrparity"]) == EPOCHS
+        assert recipe["weight_distance"]["lrparity"][-1] <= comparison.LIMIT
+
+
+def test_saved_trajectories_say_the_same(short):
+    _, folder = short
+    written = json.loads((folder / "report.json").read_text())
+    for recipe in written["recipes"]:
+        loaded = {
+            name: Trajectory.load(folder / saved["file"])
+            for name, saved in recipe["trajectories"].items()
+        }
+        assert {name: one.checksum for name, one in loaded.items()} == {
+            name: saved["checksum"] for name, saved in recipe["trajectories"].items()
+        }
+        for reading in ("reported", "applied"):
+            found = compare(loaded[f"keras_{reading}"], loaded[f"lrparity_{reading}"])
+            assert found.identical, f"{recipe['name']}: {found}"
+            assert found.updates == UPDATES
+            assert len(loaded[f"keras_{reading}"].metrics["loss"]) == EPOCHS
+
+
+def test_reported_and_applied_are_read_apart(short):
+    """Keras reports the drop at update 41 and applies it at update 42, past the end of this run."""
+    _, folder = short
+    reported, applied = (
+        Trajectory.load(folder / "trajectories" / f"exponential.keras_{reading}.json")
+        for reading in ("reported", "applied")
+    )
+    assert np.flatnonzero(reported.learning_rate != applied.learning_rate).tolist() == [41]
+    assert float(applied.learning_rate[41]) == float(np.float32(0.05))
+    ours = Trajectory.load(folder / "trajectories" / "exponential.lrparity_reported.json")
+    assert comparison.compare_rates(applied, ours).bits > 0  # a recorded run that does differ
+
+
+def test_probe_leaves_the_network_alone():
+    script = """
+from demo_parts import data, keras_side
+from demo_parts.progress import Progress
+from demo_parts.recipes import DropBased, TimeBased
+
+keras_side.prepare()
+split = data.split(data.breast_cancer(), 0)
+weights = data.initial_weights(split.columns, 0)
+for kind in (TimeBased, DropBased):
+    with_probe, without = (
+        keras_side.train(kind(2, 28), split, weights, {}, Progress([""], 2), probed=probed)
+        for probed in (True, False)
+    )
+    for one, other in zip(with_probe.weights[-1], without.weights[-1], strict=True):
+        assert one.tobytes() == other.tobytes()
+    assert len(with_probe.applied) == 28 and len(without.applied) == 0
+"""
+    finished = run_python("-c", script)
+    assert finished.returncode == 0, finished.stderr
+
+
+# --- it can fail ----------------------------------------------------------------------------------
+
+
+def outcome(*, keras_rates, our_rates, weight=1.0):
+    """An outcome without any training: the rates of both readings, and one weight off by some."""
+
+    def run(rates, value):
+        weights = [[np.array([[1.0, value]], np.float32)]]
+        metrics = {"val_accuracy": [1.0]}
+        reported = Trajectory(rates, metrics=metrics)
+        applied = Trajectory(rates, reading="applied", metrics=metrics)
+        return Run(reported, applied, weights)
+
+    ours = run(our_rates, weight)
+    return comparison.Outcome(RECIPES[0](1, 3), 0, run(keras_rates, 1.0), ours, ours)
+
+
+RATES = np.array([0.1, 0.05, 0.025], np.float32)
+
+
+def test_equal_runs_pass():
+    failed = comparison.failures([outcome(keras_rates=RATES, our_rates=RATES)], gate_weights=True)
+    assert failed == []
+    assert comparison.exit_status(failed) == 0
+
+
+@pytest.mark.parametrize("bit", [0, 7, 22, 30, 31])
+def test_one_flipped_bit_fails(bit):
+    flipped = RATES.copy()
+    flipped.view(np.uint32)[1] ^= np.uint32(1 << bit)
+    found = outcome(keras_rates=RATES, our_rates=flipped)
+    assert found.reported.bits == found.applied.bits == 1
+    assert found.reported.comparison.differing == 1
+    failed = comparison.failures([found], gate_weights=False)
+    assert len(failed) == 2
+    assert "1 bit of the reported learning rates differ, first at update 1" in failed[0]
+    assert comparison.exit_status(failed) == 1
+    verdict = report.verdict([found], [found], failed, gate_weights=False)
+    assert verdict.startswith("2 of 192 learning-rate bits differ")
+    assert "FAILED" in verdict
+    assert "PASSED" not in verdict
+
+
+def test_flip_in_one_reading_fails():
+    same = outcome(keras_rates=RATES, our_rates=RATES)
+    flipped = RATES.copy()
+    flipped.view(np.uint32)[2] ^= np.uint32(1)
+    for reading in ("reported", "applied"):
+        ours = dataclasses.replace(same.lrparity, **{reading: Trajectory(flipped, reading=reading)})
+        failed = comparison.failures([dataclasses.replace(same, lrparity=ours)], gate_weights=False)
+        assert len(failed) == 1
+        assert reading in failed[0]
+
+
+def test_missing_update_fails():
+    found = outcome(keras_rates=RATES, our_rates=RATES[:2])
+    assert found.reported.bits == 32
+    assert len(comparison.failures([found], gate_weights=False)) == 2
+
+
+def test_rate_beyond_float32_fails():
+    doubles = RATES.astype(np.float64)
+    doubles[1] = np.nextafter(doubles[1], 1.0)  # rounds to the same float32
+    found = outcome(keras_rates=RATES, our_rates=doubles)
+    assert found.applied.bits == 1
+    assert comparison.failures([found], gate_weights=False)
+
+
+@pytest.mark.parametrize("weight", [1.0001, np.nan, np.inf])
+def test_far_weights_fail_only_where_they_are_judged(weight):
+    found = [outcome(keras_rates=RATES, our_rates=RATES, weight=weight)]
+    assert comparison.failures(found, gate_weights=False) == []
+    (line,) = comparison.failures(found, gate_weights=True)
+    assert "more than 1e-05" in line
+
+
+# --- what is wrong with the input -----------------------------------------------------------------
+
+
+def assert_one_line(finished: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert finished.returncode == 2
+    assert finished.stdout == ""
+    (line,) = finished.stderr.splitlines()
+    for word in words:
+        assert word in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--epochs", "0"], ["--epochs", "at least 1"]),
+        (["--epochs", "-3"], ["--epochs"]),
+        (["--epochs", "many"], ["--epochs", "many"]),
+        (["--seeds", "0"], ["--seeds", "at least 1"]),
+        (["--seed", "1.5"], ["--seed", "1.5"]),
+        (["--recipes", "cosine", "sine"], ["'sine'", "restarts"]),
+        (["--recipes"], ["--recipes"]),
+        (["--data", "a.csv", "--download"], ["not allowed"]),
+        (["--verbose"], ["--verbose"]),
+    ],
+)
+def test_bad_options(arguments, words):
+    assert_one_line(run_demo(*arguments), *words)
+
+
+def row(features: int = 34, label: str = "g", value: str = "0.5") -> str:
+    return ",".join([value] * features + [label])
+
+
+GOOD = "\n".join([row(), row(label="b")] * 20)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (GOOD + "\n" + row(33), ["line 41", "found 34 columns"]),
+        (GOOD + "\n" + row(35), ["line 41", "found 36 columns"]),
+        ("not a table", ["line 1", "found 1 column"]),
+        (GOOD + "\n" + row(value="x"), ["line 41", "'x' is not a finite number"]),
+        (GOOD + "\n" + row(value="nan"), ["line 41", "'nan' is not a finite number"]),
+        (GOOD + "\n" + row(label="c"), ["line 41", "g or b", "'c'"]),
+        ("\n".join([row()] * 40), ["every row has the label g"]),
+        (row(), ["at least 30 rows; found 1"]),
+        ("", ["at least 30 rows; found 0"]),
+        ("\x00\x80", ["cannot be read"]),
+    ],
+)
+def test_bad_file(tmp_path, capsys, text, words):
+    path = tmp_path / "table.csv"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(SystemExit) as ended:
+        demo.main(["--data", str(path), "--out", str(tmp_path / "out")])
+    printed = capsys.readouterr()
+    finished = subprocess.CompletedProcess([], ended.value.code, printed.out, printed.err)
+    assert_one_line(finished, str(path), *words)
+
+
+def test_no_file(tmp_path):
+    missing = str(tmp_path / "missing.csv")
+    assert_one_line(
+        run_demo("--data", missing, "--out", str(tmp_path)), "there is no file", missing
+    )
+    assert_one_line(run_demo("--data", str(tmp_path), "--out", str(tmp_path)), "is not a file")
+
+
+def test_folder_that_is_a_file(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("")
+    assert_one_line(run_demo("--out", str(path)), str(path))
+
+
+def test_missing_packages(monkeypatch, capsys):
+    monkeypatch.setattr(demo, "_installed", lambda module: module not in ("keras", "sklearn"))
+    with pytest.raises(SystemExit) as ended:
+        demo.main([])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "not installed: keras, scikit-learn." in line
+
+
+def test_names_on_the_command_line_are_the_recipes():
+    assert tuple(recipe.name for recipe in RECIPES) == demo.RECIPE_NAMES
+
+
+def test_help_costs_nothing():
+    finished = run_demo("--help")
+    assert finished.returncode == 0
+    assert all(name in finished.stdout for name in demo.RECIPE_NAMES)
+
+
+# --- data -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n\r\n"])
+def test_every_row_counts(end):
+    table = data.parse_ionosphere(GOOD + end, "here")
+    assert table.features.shape == (40, 34)
+    assert table.labels.tolist() == [1.0, 0.0] * 20
+
+
+def test_header_and_byte_order_mark_are_passed_over(tmp_path):
+    header = ",".join([*(f"a{i:02}" for i in range(1, 35)), "class"])
+    path = tmp_path / "table.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + (header + "\n" + GOOD).encode())
+    assert data.ionosphere(path).features.shape == (40, 34)
+
+
+def test_split_is_standardised_and_holds_each_row_once():
+    table = data.parse_ionosphere(GOOD, "here")
+    features = np.arange(40 * 34, dtype=float).reshape(40, 34)
+    features[:, 1] = 0.0  # as in ionosphere
+    split = data.split(dataclasses.replace(table, features=features), seed=3)
+    assert (len(split.inputs), len(split.validation_inputs)) == (26, 14)
+    assert split.inputs.dtype == split.labels.dtype == np.float32
+    np.testing.assert_allclose(np.delete(split.inputs, 1, axis=1).std(axis=0), 1, rtol=1e-5)
+    assert not split.inputs[:, 1].any()
+    rows = np.concatenate([split.inputs, split.validation_inputs])
+    assert len(np.unique(rows[:, 0])) == 40
+
+
+class Answer:
+    """What urlopen returns."""
+
+    def __init__(self, content):
+        self.content = content
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+    def read(self, limit):
+        return self.content[:limit]
+
+
+def served(monkeypatch, answer):
+    """Let every address be answered by ``answer(address)``; returns the addresses asked."""
+    asked = []
+
+    def urlopen(address, timeout):
+        assert timeout > 0
+        asked.append(address)
+        return Answer(answer(address))
+
+    monkeypatch.setattr(data.urllib.request, "urlopen", urlopen)
+    monkeypatch.setattr(data, "IONOSPHERE_SHA256", data._checksum(GOOD.encode()))
+    return asked
+
+
+def test_download_is_checked_and_kept(tmp_path, monkeypatch):
+    asked = served(monkeypatch, lambda address: (GOOD + "\n").replace("\n", "\r\n").encode())
+    path = tmp_path / "ionosphere.csv"
+    data.download_ionosphere(path)
+    data.download_ionosphere(path)
+    assert asked == [data.IONOSPHERE_SOURCES[0]]
+    assert all(address.startswith("https://") for address in data.IONOSPHERE_SOURCES)
+    assert len(data.ionosphere(path).labels) == 40
+
+
+def test_download_falls_back_on_the_archive(tmp_path, monkeypatch):
+    packed = tmp_path / "packed.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("ionosphere.data", GOOD)
+    served(
+        monkeypatch,
+        lambda address: packed.read_bytes() if address.endswith(".zip") else b"moved",
+    )
+    path = tmp_path / "ionosphere.csv"
+    data.download_ionosphere(path)
+    assert path.read_text() == GOOD
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>moved</html>", GOOD[:-1].encode() + b"g"])
+def test_download_of_something_else_fails(tmp_path, monkeypatch, content):
+    served(monkeypatch, lambda address: content)
+    path = tmp_path / "ionosphere.csv"
+    with pytest.raises(data.DataError, match="SHA-256"):
+        data.download_ionosphere(path)
+    assert not path.exists()
+
+
+def test_download_without_a_network_ends_in_an_error(tmp_path, monkeypatch, capsys):
+    def refuse(address, timeout):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(data.urllib.request, "urlopen", refuse)
+    with pytest.raises(SystemExit) as ended:
+        demo.main(["--download", "--out", str(tmp_path)])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no route to host" in line
+    assert "--data PATH" in line
+
+
+def test_download_does_not_hang(tmp_path, monkeypatch):
+    served(monkeypatch, lambda address: time.sleep(5) or b"late")
+    monkeypatch.setattr(data, "DOWNLOAD_SECONDS", 0.1)
+    began = time.monotonic()
+    with pytest.raises(data.DataError, match=r"no answer within 0\.1 s"):
+        data.download_ionosphere(tmp_path / "ionosphere.csv")
+    assert time.monotonic() - began < 3
