@@ -253,7 +253,7 @@ def provenance(framework: str | None = None, **more: Plain) -> dict[str, Plain]:
     library = float32.c_library()
     collected: dict[str, Plain] = {
         "framework": framework,
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "numpy": np.__version__,
         "lrparity": lrparity.__version__,
