@@ -6,8 +6,6 @@ import doctest
 import re
 from pathlib import Path
 
-import pytest
-
 README = Path(__file__).parents[2] / "README.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -19,18 +17,21 @@ def blocks() -> list[tuple[int, str]]:
     ]
 
 
-@pytest.mark.parametrize(("line", "code"), blocks(), ids=lambda x: str(x) if isinstance(x, int) else "")
-def test_readme_block(line, code, tmp_path, monkeypatch):
+def test_the_readme_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    """As a reader types it: one session, each block after those above it."""
     monkeypatch.chdir(tmp_path)
-    globals_: dict = {"__name__": "readme"}
-    if ">>>" in code:
-        test = doctest.DocTestParser().get_doctest(code, globals_, "README.md", "README.md", line)
+    session: dict = {"__name__": "readme"}
+    runner, parser = doctest.DocTestRunner(verbose=False), doctest.DocTestParser()
+    for line, code in blocks():
+        if ">>>" not in code:
+            exec(compile("\n" * (line - 1) + code, "README.md", "exec"), session)
+            continue
+        test = parser.get_doctest(code, session, "README.md", "README.md", line - 1)
         output: list[str] = []
-        runner = doctest.DocTestRunner(verbose=False)
-        runner.run(test, out=output.append)
-        assert runner.summarize(verbose=False).failed == 0, "".join(output)
-    else:
-        exec(compile("\n" * (line - 1) + code, "README.md", "exec"), globals_)
+        runner.run(test, out=output.append, clear_globs=False)
+        assert not output, "".join(output)
+        session = test.globs
+    assert runner.summarize(verbose=False).attempted > 15
 
 
 def test_there_are_blocks_and_no_broken_links():
