@@ -6,6 +6,11 @@ import os
 import secrets
 
 import pytest
+from hypothesis import settings
+
+# The first example of a run may import a framework: no deadline measures that.
+settings.register_profile("lrparity", deadline=None)
+settings.load_profile("lrparity")
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")

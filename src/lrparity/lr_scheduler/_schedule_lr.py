@@ -212,7 +212,7 @@ class ScheduleLR(LRScheduler):
         return True
 
     def _step_slowly(self, epoch: int | None) -> None:
-        if self._is_initial:
+        if self._step_count == 0:  # the constructor's own call
             super().step(epoch)
             return
         if self._calls_per_step == 0:
