@@ -527,11 +527,13 @@ def test_nothing_is_kept_alive():
     optimizer, scheduler = cosine_scheduler(count="updates")
     drive(optimizer, scheduler, 3)
     gone = weakref.ref(scheduler)
+    assert len(optimizer._optimizer_step_post_hooks) == 1
     gc.disable()
     try:
         del scheduler
         assert gone() is None
-        optimizer.step()
+        assert len(optimizer._optimizer_step_post_hooks) == 0
+        assert len(optimizer._optimizer_step_pre_hooks) == 0
     finally:
         gc.enable()
 
@@ -588,6 +590,28 @@ def test_counting_epochs_with_updates():
             optimizer.step()
         scheduler.step()
         scheduler.step()
+
+
+def test_counting_updates_in_a_sequence():
+    optimizer = make_optimizer()
+    members = [ScheduleLR(optimizer, schedule, count="updates") for schedule in (STEPPED, COSINE)]
+    sequence = torch_lr.SequentialLR(optimizer, members, milestones=[15])
+    whole = np.concatenate([STEPPED(np.arange(15)), COSINE(np.arange(35))])
+    assert_same_bits(drive(optimizer, sequence)[:, 0], whole)
+
+
+def test_a_subclass_of_a_shipped_schedule_is_not_evaluated_ahead():
+    asked = []
+
+    class Watched(schedules.CosineDecay):
+        def __call__(self, step):
+            asked.append(step)
+            return super().__call__(step)
+
+    optimizer = make_optimizer()
+    scheduler = ScheduleLR(optimizer, Watched(0.1, 40))
+    assert_same_bits(drive(optimizer, scheduler, 6)[:, 0], schedules.CosineDecay(0.1, 40)(range(6)))
+    assert asked == list(range(7))
 
 
 class Twice(torch.optim.SGD):

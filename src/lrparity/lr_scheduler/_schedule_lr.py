@@ -30,7 +30,7 @@ from lrparity.schedules import (
     Numerics,
     as_schedule,
 )
-from lrparity.schedules._schedule import NUMERICS, ConfiguredSchedule
+from lrparity.schedules._schedule import NUMERICS, is_shipped_formula
 from lrparity.schedules._validation import choice, number
 
 Count = Literal["calls", "updates"]
@@ -234,8 +234,17 @@ class ScheduleLR(LRScheduler):
     def _update_lr(self, epoch: int | None = None) -> None:
         """Write the rates of the next step, or of step ``epoch``; ``SequentialLR`` calls this too."""
         self._adopt_new_groups()
-        self.last_epoch = self.last_epoch + 1 if epoch is None else int(epoch)
+        if epoch is None:
+            self.last_epoch += 1
+        else:
+            self.last_epoch = int(epoch)
+            self._forget_updates()
         self._write_rates()
+
+    def _forget_updates(self) -> None:
+        """Count anew from here: what was counted before belongs to another step."""
+        if self._counter is not None:
+            self._counter.take()
 
     def _write_rates(self) -> None:
         rates = self._rates()
@@ -282,7 +291,7 @@ class ScheduleLR(LRScheduler):
         """Compute the rates from ``last_epoch`` on: a block of them if that is safe, else one."""
         scales = [_lr_scale(scale, i) for i, scale in enumerate(seen_scales)]
         schedules = self._distinct
-        if all(isinstance(one, ConfiguredSchedule) for one in schedules):
+        if all(is_shipped_formula(one) for one in schedules):
             steps = np.arange(self.last_epoch, self.last_epoch + BLOCK)
             rates = [one(steps, numerics=self.numerics) for one in schedules]
         else:  # a user's function may look at the training, fail past its end, or count its calls
@@ -448,6 +457,7 @@ class ScheduleLR(LRScheduler):
         self.multiplier = state["multiplier"]
         self._calls_per_step = self._repeated_calls = 0
         self._forget_table()
+        self._forget_updates()
         if self.last_epoch >= 0:
             self._write_rates()
 

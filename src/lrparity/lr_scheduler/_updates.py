@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 
 class UpdateCounter:
@@ -18,7 +20,8 @@ class UpdateCounter:
     - no gradient scaler found an infinity in it (``optimizer.found_inf``), and
     - at least one parameter had a gradient.
 
-    The hooks hold the counter weakly, so that optimizer and scheduler form no cycle through them.
+    The hooks hold the counter weakly, so that optimizer and scheduler form no cycle through them,
+    and leave the optimizer with it.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
@@ -41,20 +44,18 @@ class UpdateCounter:
             alive._open = False
             alive._updates += _has_updated(stepped)
 
-        self._handles = (
-            inner.register_step_pre_hook(opened),
-            inner.register_step_post_hook(closed),
-        )
+        hooks = inner.register_step_pre_hook(opened), inner.register_step_post_hook(closed)
+        weakref.finalize(self, _remove, hooks).atexit = False
 
     def take(self) -> int:
         """The updates since the last call; the count starts again."""
         updates, self._updates = self._updates, 0
         return updates
 
-    def remove(self) -> None:
-        """Take the hooks off the optimizer."""
-        for handle in self._handles:
-            handle.remove()
+
+def _remove(hooks: Iterable[RemovableHandle]) -> None:
+    for hook in hooks:
+        hook.remove()
 
 
 def _has_updated(optimizer: Optimizer) -> bool:

@@ -145,6 +145,11 @@ def rounded_rate(value: Any, name: str, step: Any) -> float:
         return math.copysign(math.inf, plain)
 
 
+def is_shipped_formula(schedule: LearningRateSchedule) -> bool:
+    """Whether it is a pure formula, which may be evaluated ahead and in bulk."""
+    return type(schedule).__call__ is LearningRateSchedule.__call__
+
+
 def as_steps(step: Any) -> Step:
     """A step, or an array of steps, in the dtype that Keras would see: int64 or float32."""
     array = np.asarray(step)
