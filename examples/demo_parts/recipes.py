@@ -1,0 +1,201 @@
+"""Five learning-rate recipes, each as one writes it for Keras and for torch with lrparity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal
+
+import torch
+
+from lrparity.lr_scheduler import (
+    CosineDecayLR,
+    CosineDecayRestartsLR,
+    ExponentialDecayLR,
+    ScheduleLR,
+    StepDecayLR,
+)
+from lrparity.optim import SGD
+from lrparity.schedules import Numerics
+
+Parameters = Iterable[torch.nn.Parameter]
+
+
+class Recipe:
+    """A learning-rate recipe for a training of so many epochs and updates."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    momentum: ClassVar[float] = 0.9
+    scheduler_steps_per: ClassVar[Literal["update", "epoch"]] = "update"
+    """After what the torch loop calls ``scheduler.step()``."""
+
+    def __init__(self, epochs: int, updates: int) -> None:
+        self.epochs = epochs
+        self.updates = updates
+
+    def in_keras(self) -> tuple[Any, Any, list[Any]]:
+        """The Keras that has it (``keras`` or ``tf_keras``), the optimizer, and callbacks."""
+        raise NotImplementedError
+
+    def in_torch(
+        self, parameters: Parameters, numerics: Numerics
+    ) -> tuple[torch.optim.Optimizer, ScheduleLR | None]:
+        """The optimizer, and the scheduler if the recipe needs one.
+
+        Which ``numerics``?  ``"eager"`` gives the rates that Keras reports, ``"graph"`` those that
+        a compiled ``model.fit`` applies.
+        """
+        raise NotImplementedError
+
+
+class TimeBased(Recipe):
+    """``decay=`` of Keras' old optimizers: the rate falls with every update, not every epoch."""
+
+    name = "time-based"
+    title = "time-based decay"
+    momentum = 0.8
+
+    def in_keras(self) -> tuple[Any, Any, list[Any]]:
+        """An argument of the old optimizers; Keras 3 ignores it."""
+        import tf_keras
+
+        optimizer = tf_keras.optimizers.legacy.SGD(
+            learning_rate=0.1, momentum=0.8, decay=0.1 / self.epochs
+        )
+        return tf_keras, optimizer, []
+
+    def in_torch(
+        self, parameters: Parameters, numerics: Numerics
+    ) -> tuple[torch.optim.Optimizer, ScheduleLR | None]:
+        """The same argument; no scheduler is needed."""
+        return SGD(parameters, lr=0.1, momentum=0.8, decay=0.1 / self.epochs), None
+
+
+class DropBased(Recipe):
+    """A callback that halves the rate every ten epochs."""
+
+    name = "drop-based"
+    title = "drop-based decay"
+    scheduler_steps_per = "epoch"
+
+    def in_keras(self) -> tuple[Any, Any, list[Any]]:
+        """A function of the epoch, in a callback."""
+        import keras
+
+        def halve_every_ten_epochs(epoch: int) -> float:
+            return 0.1 * 0.5 ** math.floor((1 + epoch) / 10)
+
+        callback = keras.callbacks.LearningRateScheduler(halve_every_ten_epochs)
+        return keras, keras.optimizers.SGD(0.1, momentum=0.9), [callback]
+
+    def in_torch(
+        self, parameters: Parameters, numerics: Numerics
+    ) -> tuple[torch.optim.Optimizer, ScheduleLR | None]:
+        """A scheduler that steps once per epoch."""
+        optimizer = SGD(parameters, lr=0.1, momentum=0.9)
+        return optimizer, StepDecayLR(optimizer, drop=0.5, epochs_drop=10, numerics=numerics)
+
+
+class Exponential(Recipe):
+    """A staircase down by a tenth every 41 updates: 41 is where Keras drops one update late."""
+
+    name = "exponential"
+    title = "exponential decay"
+
+    def in_keras(self) -> tuple[Any, Any, list[Any]]:
+        """A schedule in place of the rate."""
+        import keras
+
+        schedule = keras.optimizers.schedules.ExponentialDecay(
+            0.05, decay_steps=41, decay_rate=0.9, staircase=True
+        )
+        return keras, keras.optimizers.SGD(schedule, momentum=0.9), []
+
+    def in_torch(
+        self, parameters: Parameters, numerics: Numerics
+    ) -> tuple[torch.optim.Optimizer, ScheduleLR | None]:
+        """The same arguments; the initial rate is the optimizer's own."""
+        optimizer = SGD(parameters, lr=0.05, momentum=0.9)
+        scheduler = ExponentialDecayLR(
+            optimizer, decay_steps=41, decay_rate=0.9, staircase=True, numerics=numerics
+        )
+        return optimizer, scheduler
+
+
+class Cosine(Recipe):
+    """Half a cosine after a linear warm-up over the first tenth of the updates."""
+
+    name = "cosine"
+    title = "cosine with warm-up"
+
+    def __init__(self, epochs: int, updates: int) -> None:
+        super().__init__(epochs, updates)
+        self.warmup_steps = max(1, updates // 10)
+        self.decay_steps = max(1, updates - self.warmup_steps)
+
+    def in_keras(self) -> tuple[Any, Any, list[Any]]:
+        """From 0 to 0.1, then down to a hundredth of that."""
+        import keras
+
+        schedule = keras.optimizers.schedules.CosineDecay(
+            0.0,
+            decay_steps=self.decay_steps,
+            alpha=0.01,
+            warmup_target=0.1,
+            warmup_steps=self.warmup_steps,
+        )
+        return keras, keras.optimizers.SGD(schedule, momentum=0.9), []
+
+    def in_torch(
+        self, parameters: Parameters, numerics: Numerics
+    ) -> tuple[torch.optim.Optimizer, ScheduleLR | None]:
+        """The same arguments as in Keras; the warm-up starts at the optimizer's own rate."""
+        optimizer = SGD(parameters, lr=0.0, momentum=0.9)
+        scheduler = CosineDecayLR(
+            optimizer,
+            decay_steps=self.decay_steps,
+            alpha=0.01,
+            warmup_target=0.1,
+            warmup_steps=self.warmup_steps,
+            numerics=numerics,
+        )
+        return optimizer, scheduler
+
+
+class Restarts(Recipe):
+    """Three cosines, each twice as long and 0.8 times as high as the one before."""
+
+    name = "restarts"
+    title = "cosine restarts"
+
+    def __init__(self, epochs: int, updates: int) -> None:
+        super().__init__(epochs, updates)
+        self.first_decay_steps = math.ceil(updates / 7)
+
+    def in_keras(self) -> tuple[Any, Any, list[Any]]:
+        """Restarts after 1/7 and 3/7 of the updates."""
+        import keras
+
+        schedule = keras.optimizers.schedules.CosineDecayRestarts(
+            0.05, first_decay_steps=self.first_decay_steps, t_mul=2.0, m_mul=0.8, alpha=0.01
+        )
+        return keras, keras.optimizers.SGD(schedule, momentum=0.9), []
+
+    def in_torch(
+        self, parameters: Parameters, numerics: Numerics
+    ) -> tuple[torch.optim.Optimizer, ScheduleLR | None]:
+        """The same arguments as in Keras."""
+        optimizer = SGD(parameters, lr=0.05, momentum=0.9)
+        scheduler = CosineDecayRestartsLR(
+            optimizer,
+            first_decay_steps=self.first_decay_steps,
+            t_mul=2.0,
+            m_mul=0.8,
+            alpha=0.01,
+            numerics=numerics,
+        )
+        return optimizer, scheduler
+
+
+RECIPES: tuple[type[Recipe], ...] = (TimeBased, DropBased, Exponential, Cosine, Restarts)

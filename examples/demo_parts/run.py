@@ -1,0 +1,44 @@
+"""What a training leaves behind, whichever framework did it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrparity.trajectory import Trajectory
+
+Weights = list[NDArray[np.float32]]
+"""Kernel and bias of the hidden layer, then of the output unit, kernels as (inputs, units)."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        reported: the learning rates that the framework shows, with the losses and accuracies.
+        applied: the learning rates that the updates multiplied by.
+        weights: the weights after each epoch.
+    """
+
+    reported: Trajectory
+    applied: Trajectory
+    weights: list[Weights]
+
+    @property
+    def validation_accuracy(self) -> float:
+        """After the last epoch."""
+        return float(self.applied.metrics["val_accuracy"][-1])
+
+
+def distances(reference: Run, other: Run) -> NDArray[np.float64]:
+    """After each epoch, the largest difference of a weight relative to the largest weight."""
+    return np.array(
+        [
+            max(float(np.abs(a - b).max()) for a, b in zip(one, two, strict=True))
+            / max(float(np.abs(a).max()) for a in one)
+            for one, two in zip(reference.weights, other.weights, strict=True)
+        ]
+    )

@@ -1,0 +1,134 @@
+"""The torch side: a plain training loop, and nothing that lrparity would need on top of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import Literal
+
+import torch
+
+from demo_parts.data import BATCH_SIZE, Split
+from demo_parts.progress import Progress
+from demo_parts.recipes import Recipe
+from demo_parts.run import Run, Weights
+from lrparity.lr_scheduler import ScheduleLR
+from lrparity.schedules import Numerics
+from lrparity.trajectory import Trajectory, provenance
+
+# Keras takes a sigmoid unit and its cross-entropy together, from the logit.  So does this.
+loss_function = torch.nn.BCEWithLogitsLoss()
+
+
+def fit(
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scheduler: ScheduleLR | None,
+    scheduler_steps_per: Literal["update", "epoch"],
+    epochs: int,
+    data: Split,
+    log: Log,
+) -> None:
+    """Train the network."""
+    batches = list(
+        zip(
+            torch.from_numpy(data.inputs).split(BATCH_SIZE),
+            torch.from_numpy(data.labels).split(BATCH_SIZE),
+            strict=True,
+        )
+    )
+    for epoch in range(epochs):
+        for inputs, labels in batches:
+            optimizer.zero_grad()
+            loss = loss_function(network(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            log.after_update(optimizer, loss, len(labels))
+            if scheduler is not None and scheduler_steps_per == "update":
+                scheduler.step()
+        log.after_epoch(epoch, network, data)
+        if scheduler is not None and scheduler_steps_per == "epoch":
+            scheduler.step()
+
+
+def train_with_lrparity(
+    recipe: Recipe, data: Split, weights: Weights, about: dict[str, str | int], progress: Progress
+) -> Run:
+    """Train under the rates that Keras reports, then anew under those that it applies."""
+    runs: dict[Numerics, Run] = {}
+    for numerics in ("eager", "graph"):
+        network = make_network(weights)
+        optimizer, scheduler = recipe.in_torch(network.parameters(), numerics)
+        log = Log(progress)
+        fit(network, optimizer, scheduler, recipe.scheduler_steps_per, recipe.epochs, data, log)
+        runs[numerics] = log.run({**about, "optimizer": "lrparity.optim.SGD", "numerics": numerics})
+    return replace(runs["graph"], reported=runs["eager"].reported)
+
+
+def train_with_torch_sgd(
+    recipe: Recipe,
+    data: Split,
+    weights: Weights,
+    rates: list[float],
+    about: dict[str, str | int],
+    progress: Progress,
+) -> Run:
+    """Train with torch's own SGD under the very same rates; only the update rule is another."""
+    network = make_network(weights)
+    optimizer = torch.optim.SGD(network.parameters(), lr=rates[0], momentum=recipe.momentum)
+    scheduler = ScheduleLR(optimizer, lambda k: rates[min(k, len(rates) - 1)])
+    log = Log(progress)
+    fit(network, optimizer, scheduler, "update", recipe.epochs, data, log)
+    return log.run({**about, "optimizer": "torch.optim.SGD"})
+
+
+def make_network(weights: Weights) -> torch.nn.Sequential:
+    """One hidden relu layer as wide as the input, and the logit of one sigmoid unit."""
+    columns = len(weights[0])
+    network = torch.nn.Sequential(
+        torch.nn.Linear(columns, columns), torch.nn.ReLU(), torch.nn.Linear(columns, 1)
+    )
+    with torch.no_grad():
+        for parameter, value in zip(network.parameters(), weights, strict=True):
+            parameter.copy_(torch.from_numpy(value.T))  # torch keeps kernels as (units, inputs)
+    return network
+
+
+class Log:
+    """Writes down what the loop did: the rate of each update, and each epoch's metrics."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.rates: list[float] = []
+        self.metrics: dict[str, list[float]] = defaultdict(list)
+        self.weights: list[Weights] = []
+        self.loss_sum, self.rows = 0.0, 0
+
+    def after_update(self, optimizer: torch.optim.Optimizer, loss: torch.Tensor, rows: int) -> None:
+        """Write down the rate that the update used, and the batch's loss."""
+        group = optimizer.param_groups[0]
+        # lrparity's SGD says what it multiplied by: with decay= that is less than group["lr"].
+        self.rates.append(float(group.get("learning_rate_used", group["lr"])))
+        self.loss_sum += loss.item() * rows
+        self.rows += rows
+
+    @torch.no_grad()
+    def after_epoch(self, epoch: int, network: torch.nn.Module, data: Split) -> None:
+        """Write down the metrics, as Keras defines them, and the weights."""
+        loss = self.loss_sum / self.rows
+        self.loss_sum, self.rows = 0.0, 0
+        logits = network(torch.from_numpy(data.validation_inputs))
+        labels = torch.from_numpy(data.validation_labels)
+        right = (logits > 0) == (labels > 0.5)
+        self.metrics["loss"].append(loss)
+        self.metrics["val_loss"].append(loss_function(logits, labels).item())
+        self.metrics["val_accuracy"].append(right.double().mean().item())
+        self.weights.append([p.numpy().T.copy() for p in network.parameters()])
+        self.progress.epoch(epoch, loss)
+
+    def run(self, about: dict[str, str | int]) -> Run:
+        """What was written down."""
+        origin = provenance("torch", **about)
+        reported = Trajectory(self.rates, metrics=self.metrics, provenance=origin)
+        applied = Trajectory(self.rates, reading="applied", metrics=self.metrics, provenance=origin)
+        return Run(reported, applied, self.weights)
