@@ -113,6 +113,17 @@ def test_unsorted_boundaries_sum_as_in_keras():
     assert_same_bits(schedule(steps), keras_side.eager(twin, steps), steps)
 
 
+def test_a_keras_schedule_in_place_of_ours_is_told_its_name():
+    import tf_keras
+
+    twin = keras_side.schedule_of("CosineDecay", COSINE)
+    for bad in (twin, tf_keras.optimizers.schedules.CosineDecay(**COSINE)):
+        with pytest.raises(TypeError, match=r"lrparity\.schedules\.CosineDecay\.from_config"):
+            schedules.as_schedule(bad)
+    ours = schedules.CosineDecay.from_config(twin.get_config())
+    assert ours == schedules.CosineDecay(**COSINE)
+
+
 def test_subnormal_results_are_flushed_as_in_tensorflow():
     for rate, decay in ((1e-30, 0.5), (0.1, 0.5), (1e-37, 0.9)):
         config = {"initial_learning_rate": rate, "decay_steps": 1, "decay_rate": decay}

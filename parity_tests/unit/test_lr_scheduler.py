@@ -398,12 +398,21 @@ def test_another_configuration_is_refused_or_taken_on_purpose(other):
     state = through_file(scheduler.state_dict())
     fresh_optimizer, fresh = other()
     before = rates_of(fresh_optimizer), fresh.last_epoch, fresh.multiplier
-    with pytest.raises(ValueError, match="use_new"):
+    with pytest.raises(ValueError, match=r"saved .*, now .*use_new"):
         fresh.load_state_dict(state)
     assert (rates_of(fresh_optimizer), fresh.last_epoch, fresh.multiplier) == before
     fresh.on_config_change = "use_new"
     fresh.load_state_dict(state)
     assert (fresh.last_epoch, fresh.multiplier) == (12, 0.5)
+
+
+def test_the_error_names_the_argument_that_changed():
+    optimizer, scheduler = cosine_scheduler()
+    with pytest.raises(
+        ValueError, match="decay_steps of CosineDecay: saved 40, now 41;? ?"
+    ) as error:
+        cosine_scheduler(decay_steps=41)[1].load_state_dict(scheduler.state_dict())
+    assert "alpha" not in str(error.value)
 
 
 def test_extending_a_run():
@@ -495,6 +504,8 @@ def test_wrong_optimizers_schedules_and_options():
     ):
         with pytest.raises(ValueError, match=next(iter(options))):
             ScheduleLR(optimizer, COSINE, **options)
+        with pytest.raises(ValueError, match=next(iter(options))):
+            lr_scheduler.CosineDecayLR(make_optimizer(), decay_steps=3, **options)
     with pytest.raises(KeyError, match="initial_lr"):
         lr_scheduler.CosineDecayLR(make_optimizer(), decay_steps=3, last_epoch=5)
     with pytest.raises(ValueError, match="decay_steps"):
@@ -521,6 +532,15 @@ def test_step_with_an_epoch_jumps():
     assert rates_of(optimizer) == [schedules.CosineDecay(0.1, 40)(30)]
     scheduler.step()
     assert rates_of(optimizer) == [schedules.CosineDecay(0.1, 40)(31)]
+
+
+@pytest.mark.parametrize("metric", [0.734, "loss", True, torch.tensor(0.5)], ids=repr)
+def test_step_takes_no_metric(metric):
+    optimizer, scheduler = cosine_scheduler()
+    drive(optimizer, scheduler, 3)
+    with pytest.raises(TypeError, match="no metric"):
+        scheduler.step(metric)
+    assert scheduler.last_epoch == 3
 
 
 def test_nothing_is_kept_alive():

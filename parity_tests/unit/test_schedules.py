@@ -216,7 +216,10 @@ def test_what_is_surely_unintended_warns():
     for build, words in (
         (lambda: schedules.ExponentialDecay(-0.1, 10, 0.5), "negative"),
         (lambda: schedules.PiecewiseConstantDecay([5, 5], [1.0, 2.0, 3.0]), "do not increase"),
-        (lambda: schedules.PolynomialDecay(0.1, 10, 1e-40), "subnormal|smallest normal"),
+        (lambda: schedules.PiecewiseConstantDecay([5], [0.1, -0.1]), "negative"),
+        (lambda: schedules.PolynomialDecay(0.1, 10, -0.1), "negative"),
+        (lambda: schedules.CosineDecay(0.1, 10, warmup_steps=5), "no warm-up"),
+        (lambda: schedules.PolynomialDecay(0.1, 10, 1e-40), "smallest normal"),
         (lambda: schedules.TimeBasedDecay(0.1, -1.0, keras_version="2.3.1"), "ignores"),
     ):
         with pytest.warns(UserWarning, match=words):
@@ -232,6 +235,8 @@ def test_time_based_decay_versions_and_units():
     for version in ("3.15", "3.0", "4.0", "0.1.2", "tf", ""):
         with pytest.raises(ValueError, match="keras_version"):
             schedules.TimeBasedDecay(0.1, 0.1, keras_version=version)
+    with pytest.raises(TypeError, match=r"2\.10 is not 2\.1"):
+        schedules.TimeBasedDecay(0.1, 0.1, keras_version=2.10)
     with pytest.raises(ValueError, match="InverseTimeDecay"):
         schedules.TimeBasedDecay(0.1, 0.1, keras_version="3.15")
     with pytest.raises(ValueError, match="unit='epoch'"):
@@ -324,9 +329,9 @@ def test_a_schedule_without_call_or_config_says_so():
         schedules.serialize(Empty())
 
 
-@pytest.mark.parametrize("bad", ["fast", None, [0.1], True], ids=repr)
+@pytest.mark.parametrize("bad", ["fast", None, [0.1], True, math.nan], ids=repr)
 def test_a_function_that_returns_no_rate(bad):
-    with pytest.raises(TypeError, match="must return a learning rate"):
+    with pytest.raises((TypeError, ValueError), match="must return a learning rate"):
         schedules.as_schedule(lambda step: bad)(3)
 
 
@@ -340,6 +345,8 @@ def test_functions_are_schedules():
     for bad in (0.1, None, "cosine", lambda: 0.1, lambda a, b: 0.1):
         with pytest.raises(TypeError, match="schedule"):
             schedules.as_schedule(bad)
+    with pytest.raises(TypeError, match="function of the step alone"):
+        schedules.as_schedule(lambda epoch, lr: lr)
     with pytest.raises(TypeError, match="Instantiate"):
         schedules.as_schedule(schedules.CosineDecay)
 

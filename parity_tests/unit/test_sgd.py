@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lrparity.optim import SGD
-from lrparity.schedules import TimeBasedDecay
+from lrparity.schedules import CosineDecay, TimeBasedDecay
 
 SHAPES = ((3, 4), (17,), (), (2, 3, 5))
 RULES = (
@@ -432,10 +432,19 @@ def test_a_state_with_missing_entries_takes_the_constructors():
     assert other.param_groups[0]["decay"] == 0.1
     drive(other, range(3, 5))
     assert other.iterations == 5
-    plain = SGD(parameters(), clipvalue=1.0)
-    plain.load_state_dict(torch.optim.SGD(parameters()).state_dict())
-    drive(plain, range(2))
-    assert plain.param_groups[0]["clipvalue"] == 1.0
+
+
+def test_the_state_of_torchs_sgd_is_refused_before_it_overwrites_an_option():
+    optimizer = SGD(parameters(), momentum=0.5, nesterov=True)
+    with pytest.raises(ValueError, match=r"torch\.optim\.SGD"):
+        optimizer.load_state_dict(torch.optim.SGD(parameters()).state_dict())
+    assert optimizer.param_groups[0]["momentum"] == 0.5
+    assert "dampening" not in optimizer.param_groups[0]
+
+
+def test_a_schedule_is_no_learning_rate():
+    with pytest.raises(TypeError, match="ScheduleLR"):
+        SGD(parameters(), lr=CosineDecay(0.1, 10))
 
 
 def test_the_momentum_of_torch_is_refused():

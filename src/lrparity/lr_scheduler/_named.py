@@ -16,6 +16,7 @@ from lrparity.lr_scheduler._schedule_lr import (
     Count,
     OnConfigChange,
     ScheduleLR,
+    check_last_epoch,
     check_optimizer,
 )
 from lrparity.schedules import (
@@ -47,6 +48,7 @@ class _NamedLR(ScheduleLR):
         on_config_change: OnConfigChange,
     ) -> None:
         check_optimizer(optimizer)
+        check_last_epoch(last_epoch)
         rates = [initial_learning_rate] * len(optimizer.param_groups)
         if initial_learning_rate is None:
             rates = _own_rates(optimizer, last_epoch)
@@ -85,7 +87,7 @@ class ExponentialDecayLR(_NamedLR):
         decay_steps, decay_rate, staircase: as in
             :class:`~lrparity.schedules.ExponentialDecay`, which also
             gives the formula, the ends, the errors and the Keras source.
-        last_epoch: steps done already; -1 starts anew.
+        last_epoch: the last step that is done: -1 starts at step 0, k - 1 at step k.
         numerics: ``"eager"`` or ``"graph"``; see :class:`ScheduleLR`, as for the next two.
         count: ``"calls"`` or ``"updates"``.
         on_config_change: ``"raise"`` or ``"use_new"``.
@@ -150,7 +152,7 @@ class InverseTimeDecayLR(_NamedLR):
         decay_steps, decay_rate, staircase: as in
             :class:`~lrparity.schedules.InverseTimeDecay`, which also
             gives the formula, the ends, the errors and the Keras source.
-        last_epoch: steps done already; -1 starts anew.
+        last_epoch: the last step that is done: -1 starts at step 0, k - 1 at step k.
         numerics: ``"eager"`` or ``"graph"``; see :class:`ScheduleLR`, as for the next two.
         count: ``"calls"`` or ``"updates"``.
         on_config_change: ``"raise"`` or ``"use_new"``.
@@ -215,7 +217,7 @@ class PolynomialDecayLR(_NamedLR):
         decay_steps, end_learning_rate, power, cycle: as in
             :class:`~lrparity.schedules.PolynomialDecay`, which also
             gives the formula, the ends, the errors and the Keras source.
-        last_epoch: steps done already; -1 starts anew.
+        last_epoch: the last step that is done: -1 starts at step 0, k - 1 at step k.
         numerics: ``"eager"`` or ``"graph"``; see :class:`ScheduleLR`, as for the next two.
         count: ``"calls"`` or ``"updates"``.
         on_config_change: ``"raise"`` or ``"use_new"``.
@@ -277,10 +279,11 @@ class PiecewiseConstantDecayLR(ScheduleLR):
     ``lr_scale`` and the multiplier, as a float32 value; see :class:`ScheduleLR`.
 
     Args:
-        optimizer: the optimizer to drive; its ``lr`` is replaced by ``values[0]``.
+        optimizer: the optimizer to drive.  ``values`` are absolute: they replace every group's
+            ``lr``; scale a group by its ``lr_scale``.
         boundaries, values: as in :class:`~lrparity.schedules.PiecewiseConstantDecay`, which also
             gives the formula, the ends, the errors and the Keras source.
-        last_epoch: steps done already; -1 starts anew.
+        last_epoch: the last step that is done: -1 starts at step 0, k - 1 at step k.
         numerics: ``"eager"`` or ``"graph"``; see :class:`ScheduleLR`, as for the next two.
         count: ``"calls"`` or ``"updates"``.
         on_config_change: ``"raise"`` or ``"use_new"``.
@@ -332,7 +335,7 @@ class CosineDecayLR(_NamedLR):
         decay_steps, alpha, warmup_target, warmup_steps: as in
             :class:`~lrparity.schedules.CosineDecay`, which also
             gives the formula, the ends, the errors and the Keras source.
-        last_epoch: steps done already; -1 starts anew.
+        last_epoch: the last step that is done: -1 starts at step 0, k - 1 at step k.
         numerics: ``"eager"`` or ``"graph"``; see :class:`ScheduleLR`, as for the next two.
         count: ``"calls"`` or ``"updates"``.
         on_config_change: ``"raise"`` or ``"use_new"``.
@@ -399,7 +402,7 @@ class CosineDecayRestartsLR(_NamedLR):
         first_decay_steps, t_mul, m_mul, alpha: as in
             :class:`~lrparity.schedules.CosineDecayRestarts`, which also
             gives the formula, the ends, the errors and the Keras source.
-        last_epoch: steps done already; -1 starts anew.
+        last_epoch: the last step that is done: -1 starts at step 0, k - 1 at step k.
         numerics: ``"eager"`` or ``"graph"``; see :class:`ScheduleLR`, as for the next two.
         count: ``"calls"`` or ``"updates"``.
         on_config_change: ``"raise"`` or ``"use_new"``.
@@ -466,7 +469,7 @@ class TimeBasedDecayLR(_NamedLR):
         decay, keras_version, unit, compounding: as in
             :class:`~lrparity.schedules.TimeBasedDecay`, which also
             gives the formula, the ends, the errors and the Keras source.
-        last_epoch: steps done already; -1 starts anew.
+        last_epoch: the last step that is done: -1 starts at step 0, k - 1 at step k.
         numerics: ``"eager"`` or ``"graph"``; see :class:`ScheduleLR`, as for the next two.
         count: ``"calls"`` or ``"updates"``.
         on_config_change: ``"raise"`` or ``"use_new"``.
@@ -533,7 +536,7 @@ class StepDecayLR(_NamedLR):
         drop, epochs_drop, offset: as in
             :class:`~lrparity.schedules.StepDecay`, which also
             gives the formula, the ends, the errors and the Keras source.
-        last_epoch: steps done already; -1 starts anew.
+        last_epoch: the last step that is done: -1 starts at step 0, k - 1 at step k.
         numerics: ``"eager"`` or ``"graph"``; see :class:`ScheduleLR`, as for the next two.
         count: ``"calls"`` or ``"updates"``.
         on_config_change: ``"raise"`` or ``"use_new"``.

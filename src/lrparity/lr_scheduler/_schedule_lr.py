@@ -19,6 +19,7 @@ from lrparity.lr_scheduler._state import (
     STATE_VERSION,
     checked,
     described,
+    differences,
     distinct,
     fingerprint,
     which_distinct,
@@ -54,9 +55,11 @@ class ScheduleLR(LRScheduler):
 
     Args:
         optimizer: the optimizer to drive.
-        schedule: a schedule or function of the step for all groups, or a list with one for each.
-        last_epoch: how many steps are done; -1 starts at step 0.  The name is torch's; it counts
-            whatever ``step()`` is called for.
+        schedule: a schedule, or a function of the step that returns the *rate* (not a factor), for
+            all groups whatever their ``lr``; or a list with one for each group.  A function counts
+            updates; ``FunctionSchedule(fn, unit="epoch")`` says that it counts epochs.
+        last_epoch: the last step that is done: -1 starts at step 0, k - 1 at step k.  The name is
+            torch's; it counts whatever ``step()`` is called for.
         numerics: ``"eager"``: the rates that Keras reports; ``"graph"``: those that a compiled
             ``model.fit`` applies.
         count: ``"calls"``: every ``step()`` is one step, as in torch.  ``"updates"``: a ``step()``
@@ -81,8 +84,9 @@ class ScheduleLR(LRScheduler):
     **State** is plain Python and versioned, loads under ``torch.load(weights_only=True)``, and
     carries the schedule's config with a fingerprint.  Loading it writes the rates to the groups.
 
-    ``ChainedScheduler`` is not supported: it lets several schedulers multiply one rate, and this one
-    always writes its own.  Use :meth:`set_multiplier`, or ``SequentialLR``, which works.
+    ``ChainedScheduler`` and other schedulers on the same optimizer do not combine with this one,
+    which always writes its own rate: the last to step wins, silently.  Use :meth:`set_multiplier`,
+    or ``SequentialLR``, which works.
 
     Raises:
         TypeError: ``optimizer`` is no torch optimizer, or ``schedule`` no schedule or function.
@@ -116,11 +120,7 @@ class ScheduleLR(LRScheduler):
         on_config_change: OnConfigChange = "raise",
     ) -> None:
         check_optimizer(optimizer)
-        if isinstance(last_epoch, bool) or not isinstance(last_epoch, int) or last_epoch < -1:
-            raise ValueError(
-                "Argument `last_epoch` must be an integer >= -1 (-1 starts anew). "
-                f"Received: last_epoch={last_epoch!r}."
-            )
+        check_last_epoch(last_epoch)
         self.numerics = cast("Numerics", choice("numerics", numerics, NUMERICS))
         self.count = cast("Count", choice("count", count, ("calls", "updates")))
         self.on_config_change = choice("on_config_change", on_config_change, ("raise", "use_new"))
@@ -165,10 +165,11 @@ class ScheduleLR(LRScheduler):
         """Go on to the next step and write its rates into the param groups.
 
         Args:
-            epoch: the step to jump to instead; deprecated in torch, with its warning.
+            epoch: the step to jump to instead, an integer; deprecated in torch, with its warning.
 
         Raises:
             ValueError: a param group was added that cannot be given a rate.
+            TypeError: ``epoch`` is no integer; a schedule takes no metric.
         """
         # The hot path: one look-up in a table of rates, one assignment per group.  A group whose lr
         # is still the very object that was written has not been edited, added, loaded or made a
@@ -215,6 +216,11 @@ class ScheduleLR(LRScheduler):
         if self._step_count == 0:  # the constructor's own call
             super().step(epoch)
             return
+        if epoch is not None and (isinstance(epoch, bool) or not isinstance(epoch, int)):
+            raise TypeError(
+                f"{type(self).__name__}.step() takes no metric, only an integer `epoch` to jump to. "
+                f"Received: {epoch!r}. Call step() without an argument."
+            )
         if self._calls_per_step == 0:
             self._calls_per_step = _accelerate_calls_per_step()
             self._forget_table()
@@ -471,11 +477,7 @@ class ScheduleLR(LRScheduler):
 
     def _check_unchanged(self, state: Mapping[str, Any]) -> None:
         own = self.state_dict()
-        changes = [
-            f"{name}: saved {state[name]!r}, now {own[name]!r}"
-            for name in ("numerics", "schedules", "group_schedules")
-            if state[name] != own[name]
-        ]
+        changes = differences(state, own)
         for i, (group, saved) in enumerate(
             zip(self.optimizer.param_groups, state["lr_scales"], strict=True)
         ):
@@ -514,6 +516,15 @@ def check_optimizer(optimizer: Any) -> None:
         raise TypeError(
             "Argument `optimizer` must be a torch.optim.Optimizer. "
             f"Received: {optimizer!r} of type {type(optimizer).__name__}."
+        )
+
+
+def check_last_epoch(last_epoch: Any) -> None:
+    """Refuse what is no step, nor -1."""
+    if isinstance(last_epoch, bool) or not isinstance(last_epoch, int) or last_epoch < -1:
+        raise ValueError(
+            "Argument `last_epoch` must be an integer >= -1: -1 starts at step 0, k - 1 at step k. "
+            f"Received: last_epoch={last_epoch!r}."
         )
 
 

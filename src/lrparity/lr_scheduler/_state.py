@@ -32,7 +32,8 @@ def checked(state: Any) -> Mapping[str, Any]:
         keys = sorted(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
         raise ValueError(
             f"This is not the state of an lrparity scheduler (it has {keys}). To go on from "
-            "another scheduler's run, construct this one with last_epoch=<steps done>."
+            "another scheduler's run, construct this one with last_epoch=<steps done> - 1 and, on a "
+            "fresh optimizer, with its initial_learning_rate."
         )
     if state.get("version") != STATE_VERSION:
         raise ValueError(
@@ -67,6 +68,33 @@ def which_distinct(schedules: list[LearningRateSchedule]) -> list[int]:
 
 def _same(one: LearningRateSchedule, other: LearningRateSchedule) -> bool:
     return one is other or (type(one) is type(other) and one == other)
+
+
+def differences(saved: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
+    """What differs between two states' configurations, argument by argument where it can be told."""
+    found = []
+    for name in ("numerics", "group_schedules", "schedules"):
+        if saved[name] == own[name]:
+            continue
+        if name == "schedules" and len(saved[name]) == len(own[name]):
+            for old, new in zip(saved[name], own[name], strict=True):
+                found += _schedule_differences(old, new)
+        else:
+            found.append(f"{name}: saved {saved[name]!r}, now {own[name]!r}")
+    return found
+
+
+def _schedule_differences(old: Any, new: Any) -> list[str]:
+    if old == new:
+        return []
+    before, after = ((one or {}).get("config") for one in (old, new))
+    if before is None or after is None or old["class_name"] != new["class_name"]:
+        return [f"schedule: saved {old!r}, now {new!r}"]
+    return [
+        f"{name} of {old['class_name']}: saved {before.get(name)!r}, now {after.get(name)!r}"
+        for name in dict.fromkeys([*before, *after])
+        if before.get(name) != after.get(name)
+    ]
 
 
 def described(schedule: LearningRateSchedule) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
+from lrparity.schedules import LearningRateSchedule
 from lrparity.schedules import _validation as check
 from lrparity.schedules._arithmetic import constant32
 from lrparity.schedules._classic import check_decay, decay_rule, time_based_decay
@@ -169,10 +170,14 @@ class SGD(Optimizer):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what :meth:`state_dict` returned; the options of the groups are loaded with it."""
-        if any("momentum_buffer" in state for state in state_dict["state"].values()):
+        groups, states = state_dict["param_groups"], state_dict["state"].values()
+        if any("dampening" in group for group in groups) or any(
+            "momentum_buffer" in state for state in states
+        ):
             raise ValueError(
-                "Argument `state_dict` is of torch.optim.SGD, whose `momentum_buffer` lacks the "
-                "learning rate. If that was constant, replace each by `velocity`: -lr * buffer."
+                "Argument `state_dict` is of torch.optim.SGD, whose options mean other things and "
+                "whose `momentum_buffer` lacks the learning rate. Start anew; or, if the rate was "
+                "constant, set state[p]['velocity'] = -lr * momentum_buffer for each parameter p."
             )
         super().load_state_dict(state_dict)
 
@@ -358,6 +363,11 @@ def _clip_by_global_norm(batches: list[_Batch], limit: float) -> None:
 def _checked(options: dict[str, Any]) -> dict[str, Any]:
     """The options as a group stores them, or an error."""
     lr, momentum, foreach = options["lr"], options["momentum"], options["foreach"]
+    if isinstance(lr, LearningRateSchedule):
+        raise TypeError(
+            f"Argument `lr` must be a number. Received: lr={lr!r}. Attach a schedule with "
+            "lrparity.lr_scheduler.ScheduleLR(optimizer, schedule)."
+        )
     fits = not isinstance(lr, Tensor) or (lr.ndim == 0 and lr.is_floating_point())
     _require(fits, "lr", lr, "a number or a 0-d float tensor", "Pass torch.tensor(0.01).")
     rate = check.rate("lr", lr)

@@ -31,12 +31,18 @@ def decay_rule(keras_version: str) -> DecayRule:
 
     Raises:
         ValueError: the version has no ``decay=``, or is no version.
+        TypeError: it is no string.
 
     >>> decay_rule("2.3.1"), decay_rule("2.15")
     ('reciprocal', 'division')
     """
+    if not isinstance(keras_version, str):
+        raise TypeError(
+            "Argument `keras_version` must be a string, because 2.10 is not 2.1. "
+            f"Received: keras_version={keras_version!r}."
+        )
     try:
-        version = tuple(int(part) for part in str(keras_version).split("."))
+        version = tuple(int(part) for part in keras_version.split("."))
     except ValueError:
         version = ()
     if (0, 1, 3) <= version < (2, 4):
@@ -142,7 +148,7 @@ class TimeBasedDecay(ConfiguredSchedule):
         if unit == "update":
             check_decay(decay, rule)
         self._settle(
-            initial_learning_rate=check.initial_rate(
+            initial_learning_rate=check.schedule_rate(
                 "initial_learning_rate", self.initial_learning_rate
             ),
             decay=decay,
@@ -231,7 +237,7 @@ class StepDecay(PythonSchedule):
 
     def __post_init__(self) -> None:
         self._settle(
-            initial_learning_rate=check.initial_rate(
+            initial_learning_rate=check.schedule_rate(
                 "initial_learning_rate", self.initial_learning_rate
             ),
             drop=float(check.number("drop", self.drop)),

@@ -64,7 +64,7 @@ class ExponentialDecay(FormulaSchedule):
 
     def __post_init__(self) -> None:
         self._settle(
-            initial_learning_rate=check.initial_rate(
+            initial_learning_rate=check.schedule_rate(
                 "initial_learning_rate", self.initial_learning_rate
             ),
             decay_steps=check.positive("decay_steps", self.decay_steps),
@@ -119,7 +119,7 @@ class InverseTimeDecay(FormulaSchedule):
 
     def __post_init__(self) -> None:
         self._settle(
-            initial_learning_rate=check.initial_rate(
+            initial_learning_rate=check.schedule_rate(
                 "initial_learning_rate", self.initial_learning_rate
             ),
             decay_steps=check.positive("decay_steps", self.decay_steps),
@@ -177,11 +177,11 @@ class PolynomialDecay(FormulaSchedule):
 
     def __post_init__(self) -> None:
         self._settle(
-            initial_learning_rate=check.initial_rate(
+            initial_learning_rate=check.schedule_rate(
                 "initial_learning_rate", self.initial_learning_rate
             ),
             decay_steps=check.positive("decay_steps", self.decay_steps),
-            end_learning_rate=check.rate("end_learning_rate", self.end_learning_rate),
+            end_learning_rate=check.schedule_rate("end_learning_rate", self.end_learning_rate),
             power=check.number("power", self.power),
             cycle=check.flag("cycle", self.cycle),
             name=check.text("name", self.name),
@@ -246,7 +246,7 @@ class PiecewiseConstantDecay(ConfiguredSchedule):
                     f"Received: {argument}={getattr(self, argument)!r}."
                 )
         boundaries = tuple(check.number("boundaries", b) for b in self.boundaries)
-        values = tuple(check.rate("values", value) for value in self.values)
+        values = tuple(check.schedule_rate("values", value) for value in self.values)
         if len(boundaries) != len(values) - 1:
             raise ValueError(
                 "The length of `boundaries` must be 1 less than the length of `values`. Received: "
@@ -330,14 +330,21 @@ class CosineDecay(FormulaSchedule):
 
     def __post_init__(self) -> None:
         target = self.warmup_target
+        if target is None and self.warmup_steps:
+            warnings.warn(
+                f"`warmup_steps`={self.warmup_steps!r} without `warmup_target` means no warm-up: "
+                "Keras ignores it, and so does lrparity. Pass warmup_target.",
+                UserWarning,
+                stacklevel=3,
+            )
         self._settle(
-            initial_learning_rate=check.initial_rate(
+            initial_learning_rate=check.schedule_rate(
                 "initial_learning_rate", self.initial_learning_rate
             ),
             decay_steps=check.positive("decay_steps", self.decay_steps),
             alpha=check.number("alpha", self.alpha),
             name=check.text("name", self.name),
-            warmup_target=None if target is None else check.initial_rate("warmup_target", target),
+            warmup_target=None if target is None else check.schedule_rate("warmup_target", target),
             warmup_steps=check.number("warmup_steps", self.warmup_steps),
         )
 
@@ -410,7 +417,7 @@ class CosineDecayRestarts(FormulaSchedule):
 
     def __post_init__(self) -> None:
         self._settle(
-            initial_learning_rate=check.initial_rate(
+            initial_learning_rate=check.schedule_rate(
                 "initial_learning_rate", self.initial_learning_rate
             ),
             first_decay_steps=check.positive("first_decay_steps", self.first_decay_steps),

@@ -139,6 +139,8 @@ def rounded_rate(value: Any, name: str, step: Any) -> float:
             f"{name} must return a learning rate, one real number. "
             f"Received: {value!r} of type {type(value).__name__} at step {step}."
         )
+    if math.isnan(plain):
+        raise ValueError(f"{name} must return a learning rate. Received: {value!r} at step {step}.")
     try:  # an eighth of the time of numpy.float32 without its overflow warning
         return cast("float", _FLOAT32.unpack(_FLOAT32.pack(plain))[0])
     except OverflowError:
@@ -288,6 +290,11 @@ def as_schedule(value: Any, name: str = "schedule") -> LearningRateSchedule:
     """
     if isinstance(value, LearningRateSchedule):
         return value
+    if type(value).__module__.partition(".")[0] in ("keras", "tf_keras", "tensorflow"):
+        raise TypeError(
+            f"Argument `{name}` is a Keras object, {type(value).__name__}. lrparity has a schedule of "
+            f"the same name: lrparity.schedules.{type(value).__name__}.from_config(it.get_config())."
+        )
     if isinstance(value, type) or not callable(value):
         mend = f" Instantiate it: {value.__name__}(...)." if isinstance(value, type) else ""
         raise TypeError(
@@ -298,7 +305,9 @@ def as_schedule(value: Any, name: str = "schedule") -> LearningRateSchedule:
         inspect.signature(value).bind(0)
     except TypeError as error:
         raise TypeError(
-            f"Argument `{name}` must be callable with one argument, the step; {value!r} is not: {error}."
+            f"Argument `{name}` must be callable with one argument, the step; {value!r} is not: "
+            f"{error}. Write it as a function of the step alone; one that needs the current rate "
+            "depends on the run and is no schedule."
         ) from None
     except ValueError:  # built in C, without a signature
         pass

@@ -93,7 +93,8 @@ def deserialize(
     if not isinstance(config, Mapping) or "class_name" not in config or "config" not in config:
         raise TypeError(
             "Argument `config` must be a dictionary with 'class_name' and 'config', as "
-            f"serialize() returns it. Received: config={config!r}."
+            f"serialize() returns it. Received: config={config!r}. A bare config goes to "
+            "TheClass.from_config(config), an object to serialize() first."
         )
     custom = dict(custom_objects or {})
     class_name, arguments = config["class_name"], config["config"]

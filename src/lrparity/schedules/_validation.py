@@ -29,7 +29,8 @@ def number(name: str, value: Any) -> int | float:
     if 0.0 < abs(result) < float(float32.SMALLEST_NORMAL):
         warnings.warn(
             f"`{name}`={value!r} is below the smallest normal float32 (1.18e-38); TensorFlow "
-            "treats it as 0, and so does lrparity. Pass 0 to silence this.",
+            "flushes it to 0 in arithmetic (though not as the base of a power), and lrparity takes "
+            "it as 0. Pass 0 to silence this.",
             UserWarning,
             stacklevel=2,
         )
@@ -48,8 +49,8 @@ def rate(name: str, value: Any) -> float:
     return result
 
 
-def initial_rate(name: str, value: Any) -> float:
-    """A learning rate that a run starts from; a negative one is legal in Keras and never meant."""
+def schedule_rate(name: str, value: Any) -> float:
+    """A learning rate of the schedule; a negative one is legal in Keras and never meant."""
     result = rate(name, value)
     if result < 0:
         warnings.warn(
@@ -79,7 +80,10 @@ def flag(name: str, value: Any) -> bool:
 def text(name: str, value: Any) -> str | None:
     """A name, or None (tf_keras' default)."""
     if value is not None and not isinstance(value, str):
-        raise TypeError(f"Argument `{name}` must be a string or None. Received: {name}={value!r}.")
+        raise TypeError(
+            f"Argument `{name}` must be a string or None. Received: {name}={value!r}. "
+            "Pass arguments by keyword if another one was meant."
+        )
     return value
 
 
