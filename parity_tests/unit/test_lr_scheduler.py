@@ -407,10 +407,8 @@ def test_another_configuration_is_refused_or_taken_on_purpose(other):
 
 
 def test_the_error_names_the_argument_that_changed():
-    optimizer, scheduler = cosine_scheduler()
-    with pytest.raises(
-        ValueError, match="decay_steps of CosineDecay: saved 40, now 41;? ?"
-    ) as error:
+    _, scheduler = cosine_scheduler()
+    with pytest.raises(ValueError, match="decay_steps of CosineDecay: saved 40, now 41") as error:
         cosine_scheduler(decay_steps=41)[1].load_state_dict(scheduler.state_dict())
     assert "alpha" not in str(error.value)
 
