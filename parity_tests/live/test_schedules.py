@@ -113,6 +113,21 @@ def test_unsorted_boundaries_sum_as_in_keras():
     assert_same_bits(schedule(steps), keras_side.eager(twin, steps), steps)
 
 
+def test_one_rounding_of_huge_integers_and_subnormal_steps():
+    config = {"initial_learning_rate": 0.1, "decay_steps": 2**54 + 2**30 + 1, "decay_rate": 1e3}
+    twin = keras_side.schedule_of("InverseTimeDecay", config)
+    steps = np.array([10**15, 10**16])
+    schedule = schedules.InverseTimeDecay(**config)
+    assert_same_bits(schedule(steps), keras_side.eager(twin, steps), steps)
+    for name, config in (
+        ("PolynomialDecay", {"initial_learning_rate": 0.1, "decay_steps": 7, "cycle": True}),
+        ("PiecewiseConstantDecay", {"boundaries": [0.0, 7.0], "values": [0.1, 0.2, 0.3]}),
+    ):
+        twin, steps = keras_side.schedule_of(name, config), np.float32([1e-40, -1e-40, 0.0])
+        ours = getattr(schedules, name)(**config)
+        assert_same_bits(ours(steps), keras_side.eager_float_steps(twin, steps), steps)
+
+
 def test_a_keras_schedule_in_place_of_ours_is_told_its_name():
     import tf_keras
 

@@ -286,14 +286,14 @@ def test_edits_by_hand_last_until_the_next_step():
         assert rates_of(optimizer)[0] == schedules.CosineDecay(lrs[0], 40)(7)
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -1.0, "1", None, True], ids=repr)
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e39, -1.0, "1", None, True], ids=repr)
 def test_bad_multipliers(bad):
     scheduler = ScheduleLR(make_optimizer(), COSINE)
     with pytest.raises((TypeError, ValueError), match="multiplier"):
         scheduler.set_multiplier(bad)
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, "1", True], ids=repr)
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e39, "1", True], ids=repr)
 def test_bad_scales(bad):
     optimizer = make_optimizer(0.1, 0.1)
     optimizer.param_groups[1]["lr_scale"] = bad
@@ -359,6 +359,95 @@ def test_a_group_that_cannot_be_adopted():
         scheduler.step()
     optimizer.param_groups[1]["lr_scale"] = 1.0
     scheduler.step()
+
+
+@pytest.mark.parametrize("call", ["set_multiplier", "get_lr", "state_dict"])
+def test_an_added_group_is_adopted_whatever_is_called_first(call):
+    optimizer = make_optimizer(0.5)
+    scheduler = lr_scheduler.PiecewiseConstantDecayLR(optimizer, [10], [0.5, 0.25])
+    drive(optimizer, scheduler, 3)
+    add_group(optimizer, lr=0.125)
+    if call == "set_multiplier":
+        scheduler.set_multiplier(0.5)
+        assert rates_of(optimizer) == [0.25, 0.0625]
+    else:
+        getattr(scheduler, call)()
+    assert optimizer.param_groups[1]["lr_scale"] == 0.25
+
+
+def test_groups_that_are_removed():
+    optimizer = make_optimizer(0.1, 0.1)
+    scheduler = ScheduleLR(optimizer, COSINE)
+    drive(optimizer, scheduler, 3)
+    del optimizer.param_groups[1]
+    assert_same_bits(drive(optimizer, scheduler, 5000)[:, 0], COSINE(np.arange(3, 5003)))
+    assert len(scheduler.get_last_lr()) == 1
+    through_file(scheduler.state_dict())
+    optimizer = make_optimizer(0.1, 0.2)
+    scheduler = lr_scheduler.CosineDecayLR(optimizer, decay_steps=40)
+    drive(optimizer, scheduler, 3)
+    del optimizer.param_groups[0]
+    with pytest.raises(ValueError, match=r"1 param groups.*last_epoch=2"):
+        scheduler.step()
+
+
+def test_a_refused_state_leaves_an_added_group_alone():
+    optimizer, scheduler = cosine_scheduler()
+    drive(optimizer, scheduler, 3)
+    add_group(optimizer, lr=0.05)
+    drive(optimizer, scheduler, 3)
+    fresh_optimizer, fresh = cosine_scheduler(decay_steps=50)
+    add_group(fresh_optimizer, lr=0.07)
+    with pytest.raises(ValueError, match="decay_steps"):
+        fresh.load_state_dict(scheduler.state_dict())
+    assert "lr_scale" not in fresh_optimizer.param_groups[1]
+    fresh.get_lr()
+    assert fresh_optimizer.param_groups[1]["lr_scale"] == 0.07 / float(np.float32(0.1))
+
+
+def test_a_tensor_that_groups_share():
+    parameters = [torch.nn.Parameter(torch.zeros(2)) for _ in range(2)]
+    shared = torch.tensor(0.1)
+    optimizer = torch.optim.SGD([{"params": [p]} for p in parameters], lr=shared)
+    assert optimizer.param_groups[0]["lr"] is optimizer.param_groups[1]["lr"]
+    scheduler = ScheduleLR(optimizer, COSINE)
+    assert scheduler.get_last_lr() == rates_of(optimizer)
+    optimizer.param_groups[1]["lr_scale"] = 0.5
+    with pytest.raises(ValueError, match="shares its tensor lr"):
+        scheduler.set_multiplier(1.0)
+
+
+def test_a_tensor_that_cannot_hold_a_rate():
+    optimizer = make_optimizer()
+    optimizer.param_groups[0]["lr"] = torch.tensor(1)
+    with pytest.raises(ValueError, match=r"torch.int64"):
+        ScheduleLR(optimizer, COSINE)
+
+
+def test_units_do_not_mix():
+    with pytest.raises(ValueError, match="'epoch', 'update'"):
+        ScheduleLR(make_optimizer(0.1, 0.1), [schedules.StepDecay(0.1, 0.5, 10), COSINE])
+
+
+def test_equal_schedules_of_other_bits_stay_apart():
+    pieces = [
+        schedules.PiecewiseConstantDecay([edge], [0.1, 0.2]) for edge in (2**24 + 1, 2.0**24 + 1)
+    ]
+    assert pieces[0] == pieces[1]
+    optimizer = make_optimizer(0.1, 0.1)
+    ScheduleLR(optimizer, pieces, last_epoch=2**24)
+    assert rates_of(optimizer) == [float(np.float32(0.1)), float(np.float32(0.2))]
+
+
+def test_get_last_lr_tells_what_was_written():
+    optimizer, scheduler = cosine_scheduler()
+    drive(optimizer, scheduler, 3)
+    written = rates_of(optimizer)
+    optimizer.param_groups[0]["lr_scale"] = 0.5
+    assert scheduler.get_lr() == [written[0] / 2]
+    assert scheduler.get_last_lr() == written
+    scheduler.step()
+    assert scheduler.get_last_lr() == rates_of(optimizer)
 
 
 def test_a_list_wants_a_schedule_for_an_added_group():
@@ -443,6 +532,9 @@ def foreign_states():
         "truncated": {key: value for key, value in good.items() if key != "last_epoch"},
         "edited": good | {"numerics": "graph"},
         "of wrong types": good | {"last_epoch": "3"},
+        "of wrong rates": good | {"_last_lr": ["x"]},
+        "of a NaN multiplier": good | {"multiplier": math.nan},
+        "of a negative count": good | {"_step_count": -1},
     }
 
 
@@ -508,6 +600,11 @@ def test_wrong_optimizers_schedules_and_options():
         lr_scheduler.CosineDecayLR(make_optimizer(), decay_steps=3, last_epoch=5)
     with pytest.raises(ValueError, match="decay_steps"):
         lr_scheduler.CosineDecayLR(optimizer, decay_steps=0)
+    with pytest.raises(TypeError, match="initial_learning_rate"):
+        lr_scheduler.CosineDecayLR(optimizer, [0.1, 0.2], decay_steps=3)
+    with pytest.raises(ValueError, match="'lr' in param group 0"):
+        ScheduleLR(torch.optim.Optimizer([torch.nn.Parameter(torch.zeros(1))], {}), COSINE)
+    assert ScheduleLR(make_optimizer(), COSINE, last_epoch=np.int64(3)).last_epoch == 4
     with pytest.raises(ValueError, match="graph"):
         ScheduleLR(make_optimizer(), lambda k: 0.1, numerics="graph")
 
@@ -630,6 +727,61 @@ def test_a_subclass_of_a_shipped_schedule_is_not_evaluated_ahead():
     scheduler = ScheduleLR(optimizer, Watched(0.1, 40))
     assert_same_bits(drive(optimizer, scheduler, 6)[:, 0], schedules.CosineDecay(0.1, 40)(range(6)))
     assert asked == list(range(7))
+
+
+@pytest.mark.parametrize("how", ["state", "deepcopy", "pickle"])
+def test_updates_that_were_not_taken_yet_survive(how):
+    optimizer, scheduler = cosine_scheduler(count="updates")
+    drive(optimizer, scheduler, 3)
+    for _ in range(5):  # in mid-epoch, say
+        optimizer.step()
+    if how == "state":
+        other_optimizer, other = cosine_scheduler(count="updates")
+        other.load_state_dict(through_file(scheduler.state_dict()))
+    else:
+        copied = copy.deepcopy if how == "deepcopy" else lambda x: pickle.loads(pickle.dumps(x))
+        other = copied(scheduler)
+        other_optimizer = other.optimizer
+        other_optimizer.param_groups[0]["params"][0].grad = torch.ones(2)
+    other_optimizer.step()
+    other.step()
+    assert other.last_epoch == 9
+
+
+@pytest.mark.parametrize("cleared", ["by a hook", "by the optimizer"])
+def test_updates_count_though_gradients_are_cleared_at_once(cleared):
+    class Clearing(torch.optim.SGD):
+        def step(self, closure=None):
+            super().step(closure)
+            self.zero_grad()
+
+    optimizer = make_optimizer(cls=Clearing if cleared == "by the optimizer" else torch.optim.SGD)
+    if cleared == "by a hook":
+        optimizer.register_step_post_hook(lambda stepped, *_: stepped.zero_grad())
+    scheduler = ScheduleLR(optimizer, STEPPED, count="updates")
+    for _ in range(3):
+        optimizer.param_groups[0]["params"][0].grad = torch.ones(2)
+        optimizer.step()
+        scheduler.step()
+    assert scheduler.last_epoch == 3
+
+
+def test_a_closure_counts_its_update():
+    optimizer = make_optimizer(cls=torch.optim.LBFGS)
+    weight = optimizer.param_groups[0]["params"][0]
+    weight.grad = None
+    scheduler = ScheduleLR(optimizer, STEPPED, count="updates")
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (weight - 1).square().sum()
+        loss.backward()
+        return loss
+
+    for _ in range(4):
+        optimizer.step(closure)
+        scheduler.step()
+    assert scheduler.last_epoch == 4
 
 
 class Twice(torch.optim.SGD):
@@ -764,4 +916,42 @@ def test_accelerate_steps_once_for_each_update(processes, count, split_batches, 
         if step == 5:  # a checkpoint, in mid-run
             wrapped.load_state_dict(through_file(wrapped.state_dict()))
     assert_same_bits(rows, schedules.CosineDecay(0.1, 40)(np.arange(12)))
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_accelerate_is_looked_for_at_every_step(monkeypatch):
+    """Plain calls before and after those of the wrapper count one by one."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    accelerator = Accelerator(cpu=True)
+    monkeypatch.setattr(AcceleratorState, "num_processes", property(lambda self: 2), raising=False)
+    raw, scheduler = cosine_scheduler()
+    optimizer, wrapped = accelerator.prepare(raw, scheduler)
+    for _ in range(2):
+        raw.step()
+        scheduler.step()
+    for _ in range(3):
+        optimizer.step()
+        wrapped.step()
+    for _ in range(4):
+        raw.step()
+        scheduler.step()
+    assert scheduler.last_epoch == 9
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_a_sequence_under_accelerate_is_refused(monkeypatch):
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    accelerator = Accelerator(cpu=True)
+    monkeypatch.setattr(AcceleratorState, "num_processes", property(lambda self: 2), raising=False)
+    raw = make_optimizer()
+    members = [ScheduleLR(raw, STEPPED), ScheduleLR(raw, COSINE)]
+    sequence = torch_lr.SequentialLR(raw, members, milestones=[6])
+    optimizer, wrapped = accelerator.prepare(raw, sequence)
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="step_scheduler_with_optimizer=False"):
+        wrapped.step()
     AcceleratorState._reset_state(reset_partial_state=True)

@@ -190,6 +190,16 @@ def test_negative_and_float_steps_have_a_meaning():
     assert piecewise(10.5) == piecewise(10)
 
 
+def test_numbers_that_no_tensor_holds():
+    for name, value in (("decay_steps", 10**400), ("initial_learning_rate", 10**400)):
+        with pytest.raises(ValueError, match=name):
+            schedules.ExponentialDecay(
+                **{"initial_learning_rate": 0.1, "decay_steps": 1, "decay_rate": 1} | {name: value}
+            )
+    with pytest.raises(ValueError, match="epoch by epoch"):
+        schedules.TimeBasedDecay(0.1, 0.1, unit="epoch", compounding=True)(10**10)
+
+
 def test_unknown_numerics():
     with pytest.raises(ValueError, match="'eager', 'graph'"):
         schedules.ExponentialDecay(0.1, 10, 0.5)(1, numerics="xla")
@@ -204,6 +214,8 @@ def test_unknown_numerics():
         ([1], [0.1, math.inf], ValueError, "values"),
         (3, [0.1, 0.2], TypeError, "boundaries"),
         ("12", [0.1, 0.2], TypeError, "boundaries"),
+        ({1}, [0.1, 0.2], TypeError, "boundaries"),
+        ([2**63], [0.1, 0.2], ValueError, "int64"),
         ([1], ["a", 0.2], TypeError, "values"),
     ],
 )
@@ -329,7 +341,9 @@ def test_a_schedule_without_call_or_config_says_so():
         schedules.serialize(Empty())
 
 
-@pytest.mark.parametrize("bad", ["fast", None, [0.1], True, math.nan], ids=repr)
+@pytest.mark.parametrize(
+    "bad", ["fast", None, [0.1], True, math.nan, np.array([0.3, 0.2])], ids=repr
+)
 def test_a_function_that_returns_no_rate(bad):
     with pytest.raises((TypeError, ValueError), match="must return a learning rate"):
         schedules.as_schedule(lambda step: bad)(3)
@@ -364,6 +378,8 @@ def test_functions_are_schedules():
     ("config", "error"),
     [
         ({}, TypeError),
+        ({"class_name": ["x"], "config": {}}, TypeError),
+        ({"class_name": "function", "config": ["x"]}, ValueError),
         ("ExponentialDecay", TypeError),
         ({"class_name": "Unknown", "config": {}}, ValueError),
         ({"class_name": "ExponentialDecay", "config": []}, TypeError),

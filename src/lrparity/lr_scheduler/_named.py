@@ -16,8 +16,8 @@ from lrparity.lr_scheduler._schedule_lr import (
     Count,
     OnConfigChange,
     ScheduleLR,
-    check_last_epoch,
     check_optimizer,
+    checked_last_epoch,
 )
 from lrparity.schedules import (
     CosineDecay,
@@ -32,6 +32,7 @@ from lrparity.schedules import (
     TimeBasedDecay,
     Unit,
 )
+from lrparity.schedules import _validation as check
 
 
 class _NamedLR(ScheduleLR):
@@ -48,14 +49,16 @@ class _NamedLR(ScheduleLR):
         on_config_change: OnConfigChange,
     ) -> None:
         check_optimizer(optimizer)
-        check_last_epoch(last_epoch)
-        rates = [initial_learning_rate] * len(optimizer.param_groups)
+        last_epoch = checked_last_epoch(last_epoch)
         if initial_learning_rate is None:
             rates = _own_rates(optimizer, last_epoch)
-        made = {rate: make(rate) for rate in dict.fromkeys(rates) if rate is not None}
+        else:  # one for all; groups of different rates bring their own
+            rates = [check.rate("initial_learning_rate", initial_learning_rate)]
+            rates *= len(optimizer.param_groups)
+        made = {one: make(one) for one in dict.fromkeys(rates)}
         super().__init__(
             optimizer,
-            [made[rate] for rate in rates if rate is not None],
+            [made[one] for one in rates],
             last_epoch=last_epoch,
             numerics=numerics,
             count=count,
@@ -64,7 +67,7 @@ class _NamedLR(ScheduleLR):
         self._one_for_all = True
 
 
-def _own_rates(optimizer: Optimizer, last_epoch: int) -> list[float | None]:
+def _own_rates(optimizer: Optimizer, last_epoch: int) -> list[float]:
     for i, group in enumerate(optimizer.param_groups):
         if last_epoch != -1 and "initial_lr" not in group:
             raise KeyError(
@@ -83,7 +86,8 @@ class ExponentialDecayLR(_NamedLR):
 
     Args:
         optimizer: the optimizer to drive.
-        initial_learning_rate: the rate at step 0; None takes each param group's own ``lr``.
+        initial_learning_rate: the rate at step 0, for all groups; None takes each group's own
+            ``lr`` (its ``initial_lr``, where an earlier scheduler left one).
         decay_steps, decay_rate, staircase: as in
             :class:`~lrparity.schedules.ExponentialDecay`, which also
             gives the formula, the ends, the errors and the Keras source.
@@ -148,7 +152,8 @@ class InverseTimeDecayLR(_NamedLR):
 
     Args:
         optimizer: the optimizer to drive.
-        initial_learning_rate: the rate at step 0; None takes each param group's own ``lr``.
+        initial_learning_rate: the rate at step 0, for all groups; None takes each group's own
+            ``lr`` (its ``initial_lr``, where an earlier scheduler left one).
         decay_steps, decay_rate, staircase: as in
             :class:`~lrparity.schedules.InverseTimeDecay`, which also
             gives the formula, the ends, the errors and the Keras source.
@@ -213,7 +218,8 @@ class PolynomialDecayLR(_NamedLR):
 
     Args:
         optimizer: the optimizer to drive.
-        initial_learning_rate: the rate at step 0; None takes each param group's own ``lr``.
+        initial_learning_rate: the rate at step 0, for all groups; None takes each group's own
+            ``lr`` (its ``initial_lr``, where an earlier scheduler left one).
         decay_steps, end_learning_rate, power, cycle: as in
             :class:`~lrparity.schedules.PolynomialDecay`, which also
             gives the formula, the ends, the errors and the Keras source.
@@ -331,7 +337,8 @@ class CosineDecayLR(_NamedLR):
 
     Args:
         optimizer: the optimizer to drive.
-        initial_learning_rate: the rate at step 0; None takes each param group's own ``lr``.
+        initial_learning_rate: the rate at step 0, for all groups; None takes each group's own
+            ``lr`` (its ``initial_lr``, where an earlier scheduler left one).
         decay_steps, alpha, warmup_target, warmup_steps: as in
             :class:`~lrparity.schedules.CosineDecay`, which also
             gives the formula, the ends, the errors and the Keras source.
@@ -398,7 +405,8 @@ class CosineDecayRestartsLR(_NamedLR):
 
     Args:
         optimizer: the optimizer to drive.
-        initial_learning_rate: the rate at step 0; None takes each param group's own ``lr``.
+        initial_learning_rate: the rate at step 0, for all groups; None takes each group's own
+            ``lr`` (its ``initial_lr``, where an earlier scheduler left one).
         first_decay_steps, t_mul, m_mul, alpha: as in
             :class:`~lrparity.schedules.CosineDecayRestarts`, which also
             gives the formula, the ends, the errors and the Keras source.
@@ -465,7 +473,8 @@ class TimeBasedDecayLR(_NamedLR):
 
     Args:
         optimizer: the optimizer to drive.
-        initial_learning_rate: the rate at step 0; None takes each param group's own ``lr``.
+        initial_learning_rate: the rate at step 0, for all groups; None takes each group's own
+            ``lr`` (its ``initial_lr``, where an earlier scheduler left one).
         decay, keras_version, unit, compounding: as in
             :class:`~lrparity.schedules.TimeBasedDecay`, which also
             gives the formula, the ends, the errors and the Keras source.
@@ -532,7 +541,8 @@ class StepDecayLR(_NamedLR):
 
     Args:
         optimizer: the optimizer to drive.
-        initial_learning_rate: the rate at step 0; None takes each param group's own ``lr``.
+        initial_learning_rate: the rate at step 0, for all groups; None takes each group's own
+            ``lr`` (its ``initial_lr``, where an earlier scheduler left one).
         drop, epochs_drop, offset: as in
             :class:`~lrparity.schedules.StepDecay`, which also
             gives the formula, the ends, the errors and the Keras source.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -14,6 +14,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lrparity import float32
+from lrparity.lr_scheduler._accelerate import (
+    accelerate_calls_per_update,
+    accelerate_repeats_calls,
+)
 from lrparity.lr_scheduler._state import (
     STATE_FORMAT,
     STATE_VERSION,
@@ -31,8 +35,8 @@ from lrparity.schedules import (
     Numerics,
     as_schedule,
 )
+from lrparity.schedules import _validation as check
 from lrparity.schedules._schedule import NUMERICS, is_shipped_formula
-from lrparity.schedules._validation import choice, number
 
 Count = Literal["calls", "updates"]
 OnConfigChange = Literal["raise", "use_new"]
@@ -120,16 +124,19 @@ class ScheduleLR(LRScheduler):
         on_config_change: OnConfigChange = "raise",
     ) -> None:
         check_optimizer(optimizer)
-        check_last_epoch(last_epoch)
-        self.numerics = cast("Numerics", choice("numerics", numerics, NUMERICS))
-        self.count = cast("Count", choice("count", count, ("calls", "updates")))
-        self.on_config_change = choice("on_config_change", on_config_change, ("raise", "use_new"))
+        last_epoch = checked_last_epoch(last_epoch)
+        self.numerics = cast("Numerics", check.choice("numerics", numerics, NUMERICS))
+        self.count = cast("Count", check.choice("count", count, ("calls", "updates")))
+        self.on_config_change = check.choice(
+            "on_config_change", on_config_change, ("raise", "use_new")
+        )
         self.multiplier = 1.0
         self._written: list[float] = []
+        self._table_written = False
         self._set_schedules(self._per_group(optimizer, schedule))
         self._one_for_all = not isinstance(schedule, list | tuple)
-        self._calls_per_step = 0  # unknown until the first step() tells who calls
-        self._repeated_calls = 0
+        self._first_step_done = False
+        self._repeated_calls = 0  # of Accelerate's wrapper for one update
         self._forget_table()
         self._counter: UpdateCounter | None = None
         if last_epoch >= 0:
@@ -152,7 +159,14 @@ class ScheduleLR(LRScheduler):
                 "Argument `schedule` must be one schedule, or a list with one for each param group. "
                 f"Received: {len(schedule)} schedules for {groups} param groups."
             )
-        return [as_schedule(one, f"schedule[{i}]") for i, one in enumerate(schedule)]
+        schedules = [as_schedule(one, f"schedule[{i}]") for i, one in enumerate(schedule)]
+        if len({one.unit for one in schedules}) > 1:
+            raise ValueError(
+                "The schedules of one scheduler must count the same, because one step() steps them "
+                f"all. Received units {[one.unit for one in schedules]}. Write the ones per epoch as "
+                "schedules of the update, or the other way round."
+            )
+        return schedules
 
     def _set_schedules(self, schedules: list[LearningRateSchedule]) -> None:
         self._schedules = schedules  # one for each group
@@ -216,18 +230,19 @@ class ScheduleLR(LRScheduler):
         if self._step_count == 0:  # the constructor's own call
             super().step(epoch)
             return
-        if epoch is not None and (isinstance(epoch, bool) or not isinstance(epoch, int)):
+        metric: Any = epoch  # what users of a plateau pass
+        if epoch is not None and (isinstance(metric, bool) or not isinstance(metric, Integral)):
             raise TypeError(
                 f"{type(self).__name__}.step() takes no metric, only an integer `epoch` to jump to. "
                 f"Received: {epoch!r}. Call step() without an argument."
             )
-        if self._calls_per_step == 0:
-            self._calls_per_step = _accelerate_calls_per_step()
+        if not self._first_step_done:
+            self._first_step_done = True
             self._forget_table()
-        if self._calls_per_step > 1:
-            self._repeated_calls = (self._repeated_calls + 1) % self._calls_per_step
-            if self._repeated_calls != 1:
-                return
+        calls = accelerate_calls_per_update(self)
+        self._repeated_calls = (self._repeated_calls + 1) % calls
+        if calls > 1 and self._repeated_calls != 1:
+            return
         if self._counter is not None:
             updates = self._counter.take()
             if updates == 0:
@@ -254,15 +269,21 @@ class ScheduleLR(LRScheduler):
 
     def _write_rates(self) -> None:
         rates = self._rates()
+        tensors: dict[int, float] = {}
+        for i, (group, rate) in enumerate(zip(self.optimizer.param_groups, rates, strict=True)):
+            if isinstance(group["lr"], Tensor):
+                _check_tensor(group["lr"], rate, tensors, i)
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             _write(group, rate)
         self._written = rates
+        self._table_written = True
 
     def _rates(self) -> list[float]:
         """The rates of the current step, looked up, or computed with those that follow."""
         seen = tuple(group.get("lr_scale") for group in self.optimizer.param_groups)
         index = self.last_epoch - self._table_start
-        fresh = seen == self._seen_scales and not any(isinstance(one, Tensor) for one in seen)
+        live = any(isinstance(scale, Tensor | np.ndarray) for scale in seen)  # edited in place
+        fresh = not live and seen == self._seen_scales
         if not (fresh and 0 <= index < self._table_size):
             self._fill_table(seen)
             index = 0
@@ -270,6 +291,7 @@ class ScheduleLR(LRScheduler):
 
     def get_lr(self) -> list[float | Tensor]:
         """The rates of the current step, computed anew; ``get_last_lr()`` tells those last written."""
+        self._adopt_new_groups()
         return list(self._rates())
 
     def get_last_lr(self) -> list[float | Tensor]:
@@ -279,7 +301,7 @@ class ScheduleLR(LRScheduler):
     @property
     def _last_lr(self) -> list[float | Tensor]:  # torch's name for it
         index = self.last_epoch - self._table_start
-        if 0 <= index < self._table_size:
+        if self._table_written and 0 <= index < self._table_size:
             return [column[index] for column in self._columns]
         return list(self._written)
 
@@ -288,6 +310,9 @@ class ScheduleLR(LRScheduler):
         self._written = [float(rate) for rate in rates]
 
     def _forget_table(self) -> None:
+        if self._table_written:
+            self._last_lr = self._last_lr  # from the table into the list
+            self._table_written = False
         self._columns: list[list[float]] = []  # for each group the rates from _table_start on
         self._table_start = self._table_size = self._fast_size = 0
         self._seen_scales: tuple[Any, ...] = ()
@@ -296,6 +321,7 @@ class ScheduleLR(LRScheduler):
     def _fill_table(self, seen_scales: tuple[Any, ...]) -> None:
         """Compute the rates from ``last_epoch`` on: a block of them if that is safe, else one."""
         scales = [_lr_scale(scale, i) for i, scale in enumerate(seen_scales)]
+        self._forget_table()
         schedules = self._distinct
         if all(is_shipped_formula(one) for one in schedules):
             steps = np.arange(self.last_epoch, self.last_epoch + BLOCK)
@@ -314,8 +340,8 @@ class ScheduleLR(LRScheduler):
         self._scaled = any(scale is not None for scale in seen_scales)
         self._uniform = len(columns) == 1 and not self._scaled
         # The first step() and, under Accelerate or counting updates, every one goes the slow way.
-        plain = self._calls_per_step == 1 and self.count == "calls"
-        live = any(isinstance(scale, Tensor) for scale in seen_scales)
+        plain = self._first_step_done and self.count == "calls" and not accelerate_repeats_calls()
+        live = any(isinstance(scale, Tensor | np.ndarray) for scale in seen_scales)
         self._fast_size = self._table_size if plain and not live else 0
 
     def _rate(self, schedule: LearningRateSchedule, k: int) -> float:
@@ -336,17 +362,19 @@ class ScheduleLR(LRScheduler):
         """Multiply every rate of the schedule by this from now on, and write the current rates.
 
         This is how a plateau acts on a scheduled optimizer.  It replaces the multiplier before, is
-        part of the state, and is rounded to float32.
+        part of the state, and is rounded to float32.  In a ``SequentialLR`` call it on the scheduler
+        whose turn it is.
 
         Raises:
-            ValueError: not finite, or negative.
+            ValueError: not finite in float32, or negative.
             TypeError: not a real number.
         """
-        value = float(number("multiplier", multiplier))
-        if not (math.isfinite(value) and value >= 0):
+        value = check.rate("multiplier", multiplier)
+        if value < 0:
             raise ValueError(
-                f"Argument `multiplier` must be finite and >= 0. Received: multiplier={multiplier!r}."
+                f"Argument `multiplier` must be >= 0. Received: multiplier={multiplier!r}."
             )
+        self._adopt_new_groups()  # at the rates before
         self.multiplier = float(np.float32(value))
         self._forget_table()
         if self.last_epoch >= 0:
@@ -367,6 +395,8 @@ class ScheduleLR(LRScheduler):
         groups = self.optimizer.param_groups
         if len(groups) == len(self._schedules) == len(self.base_lrs):
             return
+        if len(groups) < len(self._schedules):
+            self._forget_removed_groups(len(groups))
         for i in range(len(self._schedules), len(groups)):
             if not self._one_for_all:
                 raise ValueError(
@@ -378,6 +408,17 @@ class ScheduleLR(LRScheduler):
             self._set_schedules([*self._schedules, self._schedules[0]])
         for group in groups[len(self.base_lrs) :]:
             self.base_lrs.append(float(group.setdefault("initial_lr", self.base_lrs[0])))
+
+    def _forget_removed_groups(self, left: int) -> None:
+        if len(self._distinct) > 1:  # whose schedule is gone cannot be told
+            raise ValueError(
+                f"The optimizer has {left} param groups, where the scheduler has "
+                f"{len(self._schedules)} schedules. Construct a new scheduler, with "
+                f"last_epoch={self.last_epoch - 1}, after removing a group."
+            )
+        self._set_schedules(self._schedules[:left])
+        del self.base_lrs[left:]
+        self._forget_table()
 
     def _adopted_scale(self, i: int) -> float:
         k = max(self.last_epoch, 0)
@@ -428,6 +469,7 @@ class ScheduleLR(LRScheduler):
             "schedules": schedules,
             "group_schedules": group_schedules,
             "schedule_rates": self._rates_of_step(self.last_epoch),
+            "pending_updates": 0 if self._counter is None else self._counter.pending,
             "fingerprint": fingerprint(schedules, group_schedules, self.numerics),
         }
 
@@ -447,13 +489,22 @@ class ScheduleLR(LRScheduler):
                 f"The state was saved for {len(state['group_schedules'])} param groups; the "
                 f"optimizer has {len(groups)}. Add the missing groups before loading."
             )
-        for group, scale in list(zip(groups, state["lr_scales"], strict=True))[
-            len(self._schedules) :
-        ]:
-            group.setdefault("lr_scale", scale)  # a group that was added in the saved run too
-        self._adopt_new_groups()
-        if self.on_config_change == "raise":
-            self._check_unchanged(state)
+        before = self._schedules, list(self.base_lrs)
+        added = [group for group in groups[len(self._schedules) :] if "lr_scale" not in group]
+        try:
+            for group, scale in zip(groups, state["lr_scales"], strict=True):
+                if any(group is one for one in added):  # it was added in the saved run too
+                    group["lr_scale"] = scale
+            self._adopt_new_groups()
+            if self.on_config_change == "raise":
+                self._check_unchanged(state)
+        except ValueError:
+            for group in added:
+                group.pop("lr_scale", None)
+            self._set_schedules(before[0])
+            self.base_lrs = before[1]
+            self._forget_table()
+            raise
         for group, scale in zip(groups, state["lr_scales"], strict=True):
             if scale != 1.0:
                 group.setdefault("lr_scale", scale)
@@ -461,9 +512,10 @@ class ScheduleLR(LRScheduler):
         self._step_count = state["_step_count"]
         self._last_lr = state["_last_lr"]
         self.multiplier = state["multiplier"]
-        self._calls_per_step = self._repeated_calls = 0
+        self._first_step_done, self._repeated_calls = False, 0
         self._forget_table()
-        self._forget_updates()
+        if self._counter is not None:
+            self._counter.pending = state["pending_updates"]
         if self.last_epoch >= 0:
             self._write_rates()
 
@@ -497,13 +549,13 @@ class ScheduleLR(LRScheduler):
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {key: value for key, value in self.__dict__.items() if key != "_counter"}
-        return state | {"_counter": None}
+        pending = None if self._counter is None else self._counter.pending
+        return self.__dict__ | {"_counter": pending}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         if self.count == "updates":
-            self._counter = UpdateCounter(self.optimizer)
+            self._counter = UpdateCounter(self.optimizer, pending=state["_counter"])
 
     def __repr__(self) -> str:
         shown = repr(self._distinct[0]) if len(self._distinct) == 1 else repr(self._schedules)
@@ -517,14 +569,35 @@ def check_optimizer(optimizer: Any) -> None:
             "Argument `optimizer` must be a torch.optim.Optimizer. "
             f"Received: {optimizer!r} of type {type(optimizer).__name__}."
         )
+    for i, group in enumerate(optimizer.param_groups):
+        if "lr" not in group:
+            raise ValueError(
+                f"Argument `optimizer` has no 'lr' in param group {i}, which holds {sorted(group)}. "
+                "A schedule drives optimizers that have a learning rate."
+            )
 
 
-def check_last_epoch(last_epoch: Any) -> None:
-    """Refuse what is no step, nor -1."""
-    if isinstance(last_epoch, bool) or not isinstance(last_epoch, int) or last_epoch < -1:
+def checked_last_epoch(last_epoch: Any) -> int:
+    """A step, or -1."""
+    if isinstance(last_epoch, bool) or not isinstance(last_epoch, Integral) or last_epoch < -1:
         raise ValueError(
             "Argument `last_epoch` must be an integer >= -1: -1 starts at step 0, k - 1 at step k. "
             f"Received: last_epoch={last_epoch!r}."
+        )
+    return int(last_epoch)
+
+
+def _check_tensor(tensor: Tensor, rate: float, seen: dict[int, float], i: int) -> None:
+    """Refuse a tensor ``lr`` that cannot hold the group's rate."""
+    if not tensor.is_floating_point():
+        raise ValueError(
+            f"The lr of param group {i} is a tensor of dtype {tensor.dtype}, which cannot hold a "
+            "learning rate. Make it torch.float32."
+        )
+    if repr(seen.setdefault(id(tensor), rate)) != repr(rate):
+        raise ValueError(
+            f"Param group {i} shares its tensor lr with a group of another rate, and one tensor "
+            "cannot hold both. Give each group its own: group['lr'] = group['lr'].clone()."
         )
 
 
@@ -539,26 +612,6 @@ def _write(group: dict[str, Any], rate: float) -> None:
 def _lr_scale(entry: Any, i: int) -> float:
     """What a group's ``lr_scale`` entry means; None stands for no entry."""
     try:
-        scale = 1.0 if entry is None else float(number("lr_scale", entry))
+        return 1.0 if entry is None else check.rate("lr_scale", entry)
     except (TypeError, ValueError) as error:
         raise type(error)(f"In param group {i}: {error}") from None
-    if not math.isfinite(scale):
-        raise ValueError(f"In param group {i}: `lr_scale` must be finite. Received: {entry!r}.")
-    return scale
-
-
-def _accelerate_calls_per_step() -> int:
-    """How often the caller of ``step()``, if it is Accelerate's wrapper, calls it for one update."""
-    module = sys.modules.get("accelerate.scheduler")
-    if module is None:
-        return 1
-    wrapper_step = module.AcceleratedScheduler.step.__code__
-    frame = sys._getframe(1)
-    while frame.f_code.co_name in ("_step_slowly", "step") and frame.f_back is not None:
-        if frame.f_code is wrapper_step:
-            wrapper = frame.f_locals["self"]
-            if wrapper.split_batches or not wrapper.step_with_optimizer:
-                return 1
-            return int(sys.modules["accelerate.state"].AcceleratorState().num_processes)
-        frame = frame.f_back
-    return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -22,6 +23,7 @@ STATE_TYPES: dict[str, type] = {
     "schedules": list,
     "group_schedules": list,
     "schedule_rates": list,
+    "pending_updates": int,
     "fingerprint": str,
 }
 
@@ -45,6 +47,15 @@ def checked(state: Any) -> Mapping[str, Any]:
     for name, kind in STATE_TYPES.items():
         if not isinstance(state[name], kind) or isinstance(state[name], bool):
             raise ValueError(f"The state is damaged: {name!r} is {state[name]!r}.")
+    for name in ("_last_lr", "base_lrs", "lr_scales", "schedule_rates"):
+        if not all(type(value) is float for value in state[name]):
+            raise ValueError(f"The state is damaged: {name!r} is {state[name]!r}.")
+    if not (
+        0 <= state["multiplier"] < math.inf
+        and state["last_epoch"] >= -1
+        and min(state["_step_count"], state["pending_updates"]) >= 0
+    ):
+        raise ValueError("The state is damaged: a count or the multiplier is out of range.")
     expected = fingerprint(state["schedules"], state["group_schedules"], state["numerics"])
     if state["fingerprint"] != expected:
         raise ValueError("The state is damaged: its schedules do not fit its fingerprint.")
@@ -67,7 +78,8 @@ def which_distinct(schedules: list[LearningRateSchedule]) -> list[int]:
 
 
 def _same(one: LearningRateSchedule, other: LearningRateSchedule) -> bool:
-    return one is other or (type(one) is type(other) and one == other)
+    # Equal schedules may still differ in bits: 2**24 + 1 == 2.0**24 + 1, as boundaries.
+    return one is other or (type(one) is type(other) and one == other and repr(one) == repr(other))
 
 
 def differences(saved: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:

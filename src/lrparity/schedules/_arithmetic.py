@@ -17,7 +17,7 @@ Grappler's rewriting, as far as learning rates meet it (TensorFlow 2.21, measure
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal, Self, TypeAlias, cast
+from typing import Any, Literal, Self, TypeAlias, cast
 
 import numpy as np
 
@@ -31,8 +31,10 @@ ONE = np.float32(1)
 ZERO = np.float32(0)
 
 
-def constant32(value: float | Float32) -> np.float32:
+def constant32(value: Any) -> np.float32:
     """A hyper-parameter as the float32 constant that it becomes in Keras."""
+    if isinstance(value, int):  # in one rounding, as a tensor of int64 is cast
+        return np.int64(value).astype(np.float32)
     with np.errstate(over="ignore"):
         return np.float32(float32.flush(np.float32(value)))
 

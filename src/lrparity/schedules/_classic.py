@@ -23,6 +23,8 @@ from lrparity.schedules._schedule import (
     Unit,
 )
 
+MOST_COMPOUNDED = 10**8
+
 DecayRule = Literal["division", "reciprocal"]
 
 
@@ -170,6 +172,11 @@ class TimeBasedDecay(ConfiguredSchedule):
         if epochs.size and ((epochs < 0).any() or (epochs != np.floor(epochs)).any()):
             raise ValueError(
                 f"A compounding schedule is defined for the epochs 0, 1, 2, ... Received: {step!r}."
+            )
+        if epochs.size and epochs.max() > MOST_COMPOUNDED:
+            raise ValueError(
+                "A compounding schedule is computed epoch by epoch, up to epoch "
+                f"{MOST_COMPOUNDED}. Received: {step!r}."
             )
         factors = 1.0 + self.decay * np.arange(1 + (int(epochs.max()) if epochs.size else 0))
         factors[0] = lr

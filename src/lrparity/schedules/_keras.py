@@ -238,12 +238,11 @@ class PiecewiseConstantDecay(ConfiguredSchedule):
 
     def __post_init__(self) -> None:
         for argument in ("boundaries", "values"):
-            if isinstance(getattr(self, argument), str) or not hasattr(
-                getattr(self, argument), "__len__"
-            ):
+            value = getattr(self, argument)
+            if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
                 raise TypeError(
                     f"Argument `{argument}` must be a list of numbers. "
-                    f"Received: {argument}={getattr(self, argument)!r}."
+                    f"Received: {argument}={value!r}."
                 )
         boundaries = tuple(check.number("boundaries", b) for b in self.boundaries)
         values = tuple(check.schedule_rate("values", value) for value in self.values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -14,6 +15,7 @@ from typing import Any, Literal, Self, cast, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lrparity import float32
 from lrparity.schedules._arithmetic import ARITHMETICS, Number, Numerics
 from lrparity.schedules._validation import choice
 
@@ -133,7 +135,10 @@ def _user_call(own: Callable[..., Any]) -> Callable[..., Any]:
 
 def rounded_rate(value: Any, name: str, step: Any) -> float:
     """What a user's function returned, rounded to float32."""
-    plain = value.item() if hasattr(value, "item") else value
+    plain = value
+    if hasattr(value, "item"):
+        with contextlib.suppress(ValueError, RuntimeError):  # an array or tensor of several
+            plain = value.item()
     if isinstance(plain, bool) or not isinstance(plain, numbers.Real):
         raise TypeError(
             f"{name} must return a learning rate, one real number. "
@@ -163,7 +168,7 @@ def as_steps(step: Any) -> Step:
         if np.isnan(array).any():
             raise ValueError(f"`step` must not be NaN. Received: step={step!r}.")
         with np.errstate(over="ignore"):
-            steps = array.astype(np.float32)
+            steps = np.asarray(float32.flush(array.astype(np.float32)))
     elif array.dtype == object and isinstance(step, int):
         raise ValueError(f"`step` must fit into int64. Received: step={step!r}.")
     else:
@@ -290,10 +295,12 @@ def as_schedule(value: Any, name: str = "schedule") -> LearningRateSchedule:
     """
     if isinstance(value, LearningRateSchedule):
         return value
-    if type(value).__module__.partition(".")[0] in ("keras", "tf_keras", "tensorflow"):
+    houses = {base.__module__.partition(".")[0] for base in type(value).__mro__}
+    if hasattr(value, "get_config") and houses & {"keras", "tf_keras", "tensorflow"}:
         raise TypeError(
-            f"Argument `{name}` is a Keras object, {type(value).__name__}. lrparity has a schedule of "
-            f"the same name: lrparity.schedules.{type(value).__name__}.from_config(it.get_config())."
+            f"Argument `{name}` is a Keras object, {type(value).__name__}. For a schedule of Keras' "
+            f"take lrparity.schedules.{type(value).__name__}.from_config(it.get_config()); derive "
+            "one of your own from lrparity.schedules.LearningRateSchedule."
         )
     if isinstance(value, type) or not callable(value):
         mend = f" Instantiate it: {value.__name__}(...)." if isinstance(value, type) else ""

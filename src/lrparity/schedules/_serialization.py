@@ -98,15 +98,17 @@ def deserialize(
         )
     custom = dict(custom_objects or {})
     class_name, arguments = config["class_name"], config["config"]
+    if not isinstance(class_name, str):
+        raise TypeError(f"'class_name' of a config must be a string. Received: {class_name!r}.")
     if class_name == "function":
-        if arguments not in custom:
+        if not isinstance(arguments, str) or arguments not in custom:
             raise ValueError(
                 f"The function {arguments!r} is not stored in a config. "
                 f"Pass custom_objects={{{arguments!r}: the_function}}."
             )
         return as_schedule(custom[arguments])
     for name in (config.get("registered_name"), class_name):
-        if name in custom:
+        if isinstance(name, str) and name in custom:
             return _built(custom[name], arguments)
     if class_name not in SHIPPED:
         raise ValueError(

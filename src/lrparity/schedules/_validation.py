@@ -21,6 +21,10 @@ def number(name: str, value: Any) -> int | float:
             f"{type(value).__name__}. Pass a Python float or int."
         )
     result = int(plain) if isinstance(plain, numbers.Integral) else float(plain)
+    if isinstance(result, int) and not -(2**63) <= result < 2**63:
+        raise ValueError(
+            f"Argument `{name}` must fit into int64. Received: {name}={value!r}. Pass a float."
+        )
     if isinstance(result, float) and math.isnan(result):
         raise ValueError(
             f"Argument `{name}` must be a number. Received: {name}={value!r}, "
@@ -32,7 +36,7 @@ def number(name: str, value: Any) -> int | float:
             "flushes it to 0 in arithmetic (though not as the base of a power), and lrparity takes "
             "it as 0. Pass 0 to silence this.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=4,
         )
     return result
 
@@ -57,7 +61,7 @@ def schedule_rate(name: str, value: Any) -> float:
             f"`{name}`={value!r} is negative: every update will go up the gradient. Keras accepts "
             "it and so does lrparity.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=4,
         )
     return result
 
