@@ -9,6 +9,7 @@ absolute rates (``end_learning_rate``, ``warmup_target``, ``values``) are shared
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from torch.optim import Optimizer
 
@@ -125,22 +126,14 @@ class ExponentialDecayLR(_NamedLR):
         count: Count = "calls",
         on_config_change: OnConfigChange = "raise",
     ) -> None:
-        def make(rate: float) -> ExponentialDecay:
-            return ExponentialDecay(
-                rate,
-                decay_steps=decay_steps,
-                decay_rate=decay_rate,
-                staircase=staircase,
-            )
-
+        make = partial(
+            ExponentialDecay,
+            decay_steps=decay_steps,
+            decay_rate=decay_rate,
+            staircase=staircase,
+        )
         super().__init__(
-            optimizer,
-            initial_learning_rate,
-            make,
-            last_epoch,
-            numerics,
-            count,
-            on_config_change,
+            optimizer, initial_learning_rate, make, last_epoch, numerics, count, on_config_change
         )
 
 
@@ -191,22 +184,14 @@ class InverseTimeDecayLR(_NamedLR):
         count: Count = "calls",
         on_config_change: OnConfigChange = "raise",
     ) -> None:
-        def make(rate: float) -> InverseTimeDecay:
-            return InverseTimeDecay(
-                rate,
-                decay_steps=decay_steps,
-                decay_rate=decay_rate,
-                staircase=staircase,
-            )
-
+        make = partial(
+            InverseTimeDecay,
+            decay_steps=decay_steps,
+            decay_rate=decay_rate,
+            staircase=staircase,
+        )
         super().__init__(
-            optimizer,
-            initial_learning_rate,
-            make,
-            last_epoch,
-            numerics,
-            count,
-            on_config_change,
+            optimizer, initial_learning_rate, make, last_epoch, numerics, count, on_config_change
         )
 
 
@@ -258,23 +243,15 @@ class PolynomialDecayLR(_NamedLR):
         count: Count = "calls",
         on_config_change: OnConfigChange = "raise",
     ) -> None:
-        def make(rate: float) -> PolynomialDecay:
-            return PolynomialDecay(
-                rate,
-                decay_steps=decay_steps,
-                end_learning_rate=end_learning_rate,
-                power=power,
-                cycle=cycle,
-            )
-
+        make = partial(
+            PolynomialDecay,
+            decay_steps=decay_steps,
+            end_learning_rate=end_learning_rate,
+            power=power,
+            cycle=cycle,
+        )
         super().__init__(
-            optimizer,
-            initial_learning_rate,
-            make,
-            last_epoch,
-            numerics,
-            count,
-            on_config_change,
+            optimizer, initial_learning_rate, make, last_epoch, numerics, count, on_config_change
         )
 
 
@@ -377,23 +354,15 @@ class CosineDecayLR(_NamedLR):
         count: Count = "calls",
         on_config_change: OnConfigChange = "raise",
     ) -> None:
-        def make(rate: float) -> CosineDecay:
-            return CosineDecay(
-                rate,
-                decay_steps=decay_steps,
-                alpha=alpha,
-                warmup_target=warmup_target,
-                warmup_steps=warmup_steps,
-            )
-
+        make = partial(
+            CosineDecay,
+            decay_steps=decay_steps,
+            alpha=alpha,
+            warmup_target=warmup_target,
+            warmup_steps=warmup_steps,
+        )
         super().__init__(
-            optimizer,
-            initial_learning_rate,
-            make,
-            last_epoch,
-            numerics,
-            count,
-            on_config_change,
+            optimizer, initial_learning_rate, make, last_epoch, numerics, count, on_config_change
         )
 
 
@@ -445,23 +414,15 @@ class CosineDecayRestartsLR(_NamedLR):
         count: Count = "calls",
         on_config_change: OnConfigChange = "raise",
     ) -> None:
-        def make(rate: float) -> CosineDecayRestarts:
-            return CosineDecayRestarts(
-                rate,
-                first_decay_steps=first_decay_steps,
-                t_mul=t_mul,
-                m_mul=m_mul,
-                alpha=alpha,
-            )
-
+        make = partial(
+            CosineDecayRestarts,
+            first_decay_steps=first_decay_steps,
+            t_mul=t_mul,
+            m_mul=m_mul,
+            alpha=alpha,
+        )
         super().__init__(
-            optimizer,
-            initial_learning_rate,
-            make,
-            last_epoch,
-            numerics,
-            count,
-            on_config_change,
+            optimizer, initial_learning_rate, make, last_epoch, numerics, count, on_config_change
         )
 
 
@@ -513,23 +474,15 @@ class TimeBasedDecayLR(_NamedLR):
         count: Count = "calls",
         on_config_change: OnConfigChange = "raise",
     ) -> None:
-        def make(rate: float) -> TimeBasedDecay:
-            return TimeBasedDecay(
-                rate,
-                decay=decay,
-                keras_version=keras_version,
-                unit=unit,
-                compounding=compounding,
-            )
-
+        make = partial(
+            TimeBasedDecay,
+            decay=decay,
+            keras_version=keras_version,
+            unit=unit,
+            compounding=compounding,
+        )
         super().__init__(
-            optimizer,
-            initial_learning_rate,
-            make,
-            last_epoch,
-            numerics,
-            count,
-            on_config_change,
+            optimizer, initial_learning_rate, make, last_epoch, numerics, count, on_config_change
         )
 
 
@@ -580,20 +533,12 @@ class StepDecayLR(_NamedLR):
         count: Count = "calls",
         on_config_change: OnConfigChange = "raise",
     ) -> None:
-        def make(rate: float) -> StepDecay:
-            return StepDecay(
-                rate,
-                drop=drop,
-                epochs_drop=epochs_drop,
-                offset=offset,
-            )
-
+        make = partial(
+            StepDecay,
+            drop=drop,
+            epochs_drop=epochs_drop,
+            offset=offset,
+        )
         super().__init__(
-            optimizer,
-            initial_learning_rate,
-            make,
-            last_epoch,
-            numerics,
-            count,
-            on_config_change,
+            optimizer, initial_learning_rate, make, last_epoch, numerics, count, on_config_change
         )

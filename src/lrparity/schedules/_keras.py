@@ -22,7 +22,33 @@ from lrparity.schedules._schedule import ConfiguredSchedule, FormulaSchedule, Ra
 
 
 @dataclass(frozen=True, repr=False)
-class ExponentialDecay(FormulaSchedule):
+class _DecayPerSteps(FormulaSchedule):
+    """The arguments of ``ExponentialDecay`` and ``InverseTimeDecay``."""
+
+    initial_learning_rate: float
+    decay_steps: float
+    decay_rate: float
+    staircase: bool = False
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        self._settle(
+            initial_learning_rate=check.schedule_rate(
+                "initial_learning_rate", self.initial_learning_rate
+            ),
+            decay_steps=check.positive("decay_steps", self.decay_steps),
+            decay_rate=check.number("decay_rate", self.decay_rate),
+            staircase=check.flag("staircase", self.staircase),
+            name=check.text("name", self.name),
+        )
+
+    def _periods(self, step: Number) -> Number:
+        p = step / self.decay_steps
+        return p.floor() if self.staircase else p
+
+
+@dataclass(frozen=True, repr=False)
+class ExponentialDecay(_DecayPerSteps):
     """Multiply the rate by ``decay_rate`` every ``decay_steps`` updates.
 
     ::
@@ -56,32 +82,15 @@ class ExponentialDecay(FormulaSchedule):
     0.10000000149011612
     """
 
-    initial_learning_rate: float
-    decay_steps: float
-    decay_rate: float
-    staircase: bool = False
     name: str | None = "ExponentialDecay"
 
-    def __post_init__(self) -> None:
-        self._settle(
-            initial_learning_rate=check.schedule_rate(
-                "initial_learning_rate", self.initial_learning_rate
-            ),
-            decay_steps=check.positive("decay_steps", self.decay_steps),
-            decay_rate=check.number("decay_rate", self.decay_rate),
-            staircase=check.flag("staircase", self.staircase),
-            name=check.text("name", self.name),
-        )
-
     def _formula(self, number: type[Number], step: Number) -> Number:
-        p = step / self.decay_steps
-        if self.staircase:
-            p = p.floor()
+        p = self._periods(step)
         return self.initial_learning_rate * number.constant(self.decay_rate).power(p)
 
 
 @dataclass(frozen=True, repr=False)
-class InverseTimeDecay(FormulaSchedule):
+class InverseTimeDecay(_DecayPerSteps):
     """Divide the rate by a number that grows linearly.
 
     ::
@@ -111,27 +120,10 @@ class InverseTimeDecay(FormulaSchedule):
     [0.1, 0.066667, 0.05, 0.04]
     """
 
-    initial_learning_rate: float
-    decay_steps: float
-    decay_rate: float
-    staircase: bool = False
     name: str | None = "InverseTimeDecay"
 
-    def __post_init__(self) -> None:
-        self._settle(
-            initial_learning_rate=check.schedule_rate(
-                "initial_learning_rate", self.initial_learning_rate
-            ),
-            decay_steps=check.positive("decay_steps", self.decay_steps),
-            decay_rate=check.number("decay_rate", self.decay_rate),
-            staircase=check.flag("staircase", self.staircase),
-            name=check.text("name", self.name),
-        )
-
     def _formula(self, number: type[Number], step: Number) -> Number:
-        p = step / self.decay_steps
-        if self.staircase:
-            p = p.floor()
+        p = self._periods(step)
         return self.initial_learning_rate / (1.0 + self.decay_rate * p)
 
 
