@@ -221,6 +221,26 @@ def test_a_function_is_asked_once_for_each_step_and_never_ahead():
     assert rates_of(optimizer) == [float(np.float32(0.1))] * 2
 
 
+def test_a_function_that_fails_loses_no_step():
+    broken = True
+
+    def rate(step):
+        if step == 3 and broken:
+            raise OSError("no such file")
+        return 0.1 / (1 + step)
+
+    optimizer = make_optimizer()
+    scheduler = ScheduleLR(optimizer, rate)
+    drive(optimizer, scheduler, 2)
+    with pytest.raises(OSError, match="no such file"):
+        scheduler.step()
+    assert scheduler.last_epoch == 2
+    assert scheduler.get_last_lr() == rates_of(optimizer) == [float(np.float32(0.1 / 3))]
+    broken = False
+    scheduler.step()
+    assert rates_of(optimizer) == [float(np.float32(0.1 / 4))]
+
+
 def test_a_list_of_schedules():
     optimizer = make_optimizer(0.1, 0.1, 0.1)
     scheduler = ScheduleLR(optimizer, [COSINE, STEPPED, lambda k: 0.5])

@@ -255,12 +255,15 @@ class ScheduleLR(LRScheduler):
     def _update_lr(self, epoch: int | None = None) -> None:
         """Write the rates of the next step, or of step ``epoch``; ``SequentialLR`` calls this too."""
         self._adopt_new_groups()
-        if epoch is None:
-            self.last_epoch += 1
-        else:
-            self.last_epoch = int(epoch)
+        before = self.last_epoch
+        self.last_epoch = before + 1 if epoch is None else int(epoch)
+        try:
+            self._write_rates()
+        except BaseException:  # a user's function failed: the step is not done
+            self.last_epoch = before
+            raise
+        if epoch is not None:
             self._forget_updates()
-        self._write_rates()
 
     def _forget_updates(self) -> None:
         """Count anew from here: what was counted before belongs to another step."""
