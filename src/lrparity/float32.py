@@ -5,7 +5,8 @@ Keras computes learning rates on scalar float32 tensors.  Three things make its 
 1. every operation rounds to float32 (NumPy's ``+ - * /``, ``sqrt`` and comparisons do the same);
 2. ``cos``, ``sin``, ``exp``, ``log`` and ``pow`` are the C library's ``cosf``, ``sinf``, ``expf``,
    ``logf`` and ``powf`` (NumPy and torch ship other implementations, with other last bits);
-3. TensorFlow runs its kernels with subnormal numbers flushed to zero.
+3. TensorFlow runs its kernels with subnormal numbers flushed to zero.  The functions flush their
+   results; an argument that may be subnormal goes through :func:`flush` first, as schedules do it.
 
 The functions here take and return ``numpy.float32`` scalars or arrays.  An array gives the bits of
 its elements one by one, at the speed of a few NumPy operations: the function is evaluated in
