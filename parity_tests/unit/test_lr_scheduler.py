@@ -221,7 +221,8 @@ def test_a_function_is_asked_once_for_each_step_and_never_ahead():
     assert rates_of(optimizer) == [float(np.float32(0.1))] * 2
 
 
-def test_a_function_that_fails_loses_no_step():
+@pytest.mark.parametrize("count", ["calls", "updates"])
+def test_a_function_that_fails_loses_no_step(count):
     broken = True
 
     def rate(step):
@@ -230,8 +231,9 @@ def test_a_function_that_fails_loses_no_step():
         return 0.1 / (1 + step)
 
     optimizer = make_optimizer()
-    scheduler = ScheduleLR(optimizer, rate)
+    scheduler = ScheduleLR(optimizer, rate, count=count)
     drive(optimizer, scheduler, 2)
+    optimizer.step()
     with pytest.raises(OSError, match="no such file"):
         scheduler.step()
     assert scheduler.last_epoch == 2
@@ -522,6 +524,16 @@ def test_the_error_names_the_argument_that_changed():
     assert "alpha" not in str(error.value)
 
 
+def test_a_tensor_scale_is_compared_by_its_value():
+    optimizer, scheduler = cosine_scheduler()
+    optimizer.param_groups[0]["lr_scale"] = torch.tensor(0.3)
+    drive(optimizer, scheduler, 3)
+    scheduler.load_state_dict(through_file(scheduler.state_dict()))
+    optimizer.param_groups[0]["lr_scale"] = torch.tensor(0.4)
+    with pytest.raises(ValueError, match="lr_scale of group 0"):
+        scheduler.load_state_dict(scheduler.state_dict() | {"lr_scales": [float(np.float32(0.3))]})
+
+
 def test_extending_a_run():
     optimizer, scheduler = cosine_scheduler()
     drive(optimizer, scheduler, 20)
@@ -537,6 +549,13 @@ def test_a_function_is_compared_by_its_rate():
     drive(optimizer, scheduler, 9)
     state = through_file(scheduler.state_dict())
     ScheduleLR(make_optimizer(), lambda k: 0.9**k * 0.1 if k == 9 else 0.0).load_state_dict(state)
+
+    def renamed(k):
+        return 0.1 * 0.9**k
+
+    ScheduleLR(make_optimizer(), renamed).load_state_dict(state)
+    with pytest.raises(ValueError, match=r"schedule: saved .*FunctionSchedule"):
+        ScheduleLR(make_optimizer(), COSINE).load_state_dict(state)
     with pytest.raises(ValueError, match="rates at step 9"):
         ScheduleLR(make_optimizer(), lambda k: 0.1 * 0.8**k).load_state_dict(state)
 
@@ -554,6 +573,7 @@ def foreign_states():
         "of wrong types": good | {"last_epoch": "3"},
         "of wrong rates": good | {"_last_lr": ["x"]},
         "of a NaN multiplier": good | {"multiplier": math.nan},
+        "of odd schedules": good | {"schedules": ["CosineDecay"]},
         "of a negative count": good | {"_step_count": -1},
     }
 

@@ -13,6 +13,7 @@ from functools import partial
 
 from torch.optim import Optimizer
 
+from lrparity import _validation as check
 from lrparity.lr_scheduler._schedule_lr import (
     Count,
     OnConfigChange,
@@ -33,7 +34,6 @@ from lrparity.schedules import (
     TimeBasedDecay,
     Unit,
 )
-from lrparity.schedules import _validation as check
 
 
 class _NamedLR(ScheduleLR):

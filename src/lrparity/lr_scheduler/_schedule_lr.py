@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from lrparity import _validation as check
 from lrparity import float32
 from lrparity.lr_scheduler._accelerate import (
     accelerate_calls_per_update,
@@ -35,12 +36,13 @@ from lrparity.schedules import (
     Numerics,
     as_schedule,
 )
-from lrparity.schedules import _validation as check
 from lrparity.schedules._schedule import NUMERICS, is_shipped_formula
 
 Count = Literal["calls", "updates"]
 OnConfigChange = Literal["raise", "use_new"]
 ScheduleLike = LearningRateSchedule | Callable[[int], float]
+
+_TORCH_HAS_UPDATE_LR = hasattr(LRScheduler, "_update_lr")  # not before 2.9
 
 BLOCK = 4096
 """Shipped schedules are pure, so their rates are computed this many steps at a time."""
@@ -228,14 +230,9 @@ class ScheduleLR(LRScheduler):
 
     def _step_slowly(self, epoch: int | None) -> None:
         if self._step_count == 0:  # the constructor's own call
-            super().step(epoch)
+            self._step_in_torch(epoch)
             return
-        metric: Any = epoch  # what users of a plateau pass
-        if epoch is not None and (isinstance(metric, bool) or not isinstance(metric, Integral)):
-            raise TypeError(
-                f"{type(self).__name__}.step() takes no metric, only an integer `epoch` to jump to. "
-                f"Received: {epoch!r}. Call step() without an argument."
-            )
+        self._check_epoch(epoch)
         if not self._first_step_done:
             self._first_step_done = True
             self._forget_table()
@@ -243,25 +240,43 @@ class ScheduleLR(LRScheduler):
         self._repeated_calls = (self._repeated_calls + 1) % calls
         if calls > 1 and self._repeated_calls != 1:
             return
-        if self._counter is not None:
-            updates = self._counter.take()
-            if updates == 0:
-                return
+        before = self.last_epoch, self._step_count
+        updates = 1 if self._counter is None or epoch is not None else self._counter.take()
+        if updates == 0:
+            return
+        try:
             if self._schedules[0].unit == "update":
                 self.last_epoch += updates - 1
+            self._step_in_torch(epoch)
+        except BaseException:  # a user's function failed, say: the step is not done
+            self.last_epoch, self._step_count = before
+            if self._counter is not None:
+                self._counter.pending += updates
+            raise
+
+    def _check_epoch(self, epoch: Any) -> None:
+        if epoch is not None and (isinstance(epoch, bool) or not isinstance(epoch, Integral)):
+            raise TypeError(  # it is what users of a plateau pass
+                f"{type(self).__name__}.step() takes no metric, only an integer `epoch` to jump to. "
+                f"Received: {epoch!r}. Call step() without an argument."
+            )
+
+    def _step_in_torch(self, epoch: int | None) -> None:
+        """Torch's own step: its warnings about the order of calls, then :meth:`_update_lr`."""
+        if _TORCH_HAS_UPDATE_LR:
+            super().step(epoch)
+            return
         self._adopt_new_groups()
-        super().step(epoch)
+        super().step(epoch)  # writes what get_lr() says
+        self._write_rates()
+        if epoch is not None:
+            self._forget_updates()
 
     def _update_lr(self, epoch: int | None = None) -> None:
         """Write the rates of the next step, or of step ``epoch``; ``SequentialLR`` calls this too."""
         self._adopt_new_groups()
-        before = self.last_epoch
-        self.last_epoch = before + 1 if epoch is None else int(epoch)
-        try:
-            self._write_rates()
-        except BaseException:  # a user's function failed: the step is not done
-            self.last_epoch = before
-            raise
+        self.last_epoch = self.last_epoch + 1 if epoch is None else int(epoch)
+        self._write_rates()
         if epoch is not None:
             self._forget_updates()
 
@@ -285,8 +300,7 @@ class ScheduleLR(LRScheduler):
         """The rates of the current step, looked up, or computed with those that follow."""
         seen = tuple(group.get("lr_scale") for group in self.optimizer.param_groups)
         index = self.last_epoch - self._table_start
-        live = any(isinstance(scale, Tensor | np.ndarray) for scale in seen)  # edited in place
-        fresh = not live and seen == self._seen_scales
+        fresh = not _edited_in_place(seen) and seen == self._seen_scales
         if not (fresh and 0 <= index < self._table_size):
             self._fill_table(seen)
             index = 0
@@ -344,8 +358,7 @@ class ScheduleLR(LRScheduler):
         self._uniform = len(columns) == 1 and not self._scaled
         # The first step() and, under Accelerate or counting updates, every one goes the slow way.
         plain = self._first_step_done and self.count == "calls" and not accelerate_repeats_calls()
-        live = any(isinstance(scale, Tensor | np.ndarray) for scale in seen_scales)
-        self._fast_size = self._table_size if plain and not live else 0
+        self._fast_size = self._table_size if plain and not _edited_in_place(seen_scales) else 0
 
     def _rate(self, schedule: LearningRateSchedule, k: int) -> float:
         if isinstance(schedule, FunctionSchedule) and self.numerics == "eager":
@@ -536,7 +549,7 @@ class ScheduleLR(LRScheduler):
         for i, (group, saved) in enumerate(
             zip(self.optimizer.param_groups, state["lr_scales"], strict=True)
         ):
-            if "lr_scale" in group and group["lr_scale"] != saved:
+            if "lr_scale" in group and _lr_scale(group["lr_scale"], i) != saved:
                 changes.append(f"lr_scale of group {i}: saved {saved!r}, now {group['lr_scale']!r}")
         if not changes:
             k, saved_rates = state["last_epoch"], state["schedule_rates"]
@@ -610,6 +623,11 @@ def _write(group: dict[str, Any], rate: float) -> None:
         group["lr"].fill_(rate)
     else:
         group["lr"] = rate
+
+
+def _edited_in_place(scales: tuple[Any, ...]) -> bool:
+    """Whether a scale may change without its entry becoming another object."""
+    return any(isinstance(scale, Tensor | np.ndarray) for scale in scales)
 
 
 def _lr_scale(entry: Any, i: int) -> float:

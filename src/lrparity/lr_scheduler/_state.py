@@ -56,6 +56,9 @@ def checked(state: Any) -> Mapping[str, Any]:
         and min(state["_step_count"], state["pending_updates"]) >= 0
     ):
         raise ValueError("The state is damaged: a count or the multiplier is out of range.")
+    for one in state["schedules"]:
+        if not isinstance(one, dict) or not isinstance(one.get("config", ""), dict | None):
+            raise ValueError(f"The state is damaged: 'schedules' is {state['schedules']!r}.")
     expected = fingerprint(state["schedules"], state["group_schedules"], state["numerics"])
     if state["fingerprint"] != expected:
         raise ValueError("The state is damaged: its schedules do not fit its fingerprint.")
@@ -99,7 +102,7 @@ def differences(saved: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
 def _schedule_differences(old: Any, new: Any) -> list[str]:
     if old == new:
         return []
-    before, after = ((one or {}).get("config") for one in (old, new))
+    before, after = old["config"], new["config"]
     if before is None or after is None or old["class_name"] != new["class_name"]:
         return [f"schedule: saved {old!r}, now {new!r}"]
     return [
@@ -111,11 +114,17 @@ def _schedule_differences(old: Any, new: Any) -> list[str]:
 
 def described(schedule: LearningRateSchedule) -> dict[str, Any]:
     """The schedule's config, or for what has none only its name: its rate is compared then."""
+    unknown = {"class_name": type(schedule).__name__, "config": None}
+    if isinstance(schedule, FunctionSchedule):  # its name is no part of what it computes
+        return unknown
     try:
         return cast("dict[str, Any]", json.loads(json.dumps(serialize(schedule))))
-    except (NotImplementedError, TypeError, ValueError):
-        kind = FunctionSchedule if isinstance(schedule, FunctionSchedule) else type(schedule)
-        return {"class_name": kind.__name__, "config": None}
+    except (
+        NotImplementedError,
+        TypeError,
+        ValueError,
+    ):  # no get_config, or one that JSON cannot hold
+        return unknown
 
 
 def fingerprint(schedules: Any, group_schedules: Any, numerics: Any) -> str:

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
+from lrparity import _validation as check
 from lrparity.schedules import LearningRateSchedule
-from lrparity.schedules import _validation as check
 from lrparity.schedules._arithmetic import constant32
 from lrparity.schedules._classic import check_decay, decay_rule, time_based_decay
 

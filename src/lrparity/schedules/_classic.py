@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lrparity import _validation as check
 from lrparity import float32
 from lrparity.float32 import Float32
-from lrparity.schedules import _validation as check
 from lrparity.schedules._arithmetic import Numerics, constant32
 from lrparity.schedules._schedule import (
     UNITS,
@@ -64,7 +64,7 @@ def decay_rule(keras_version: str) -> DecayRule:
 
 
 def time_based_decay(
-    learning_rate: float | Float32, decay: float, iterations: Step, rule: DecayRule
+    learning_rate: float, decay: float, iterations: Step, rule: DecayRule
 ) -> Float32:
     """The rate that ``decay=`` makes of ``learning_rate`` at an update, in float32.
 
@@ -73,8 +73,7 @@ def time_based_decay(
     Source: ``_decayed_lr`` in tf_keras/src/optimizers/legacy/optimizer_v2.py, 2.21 (division);
     ``get_updates`` in keras/optimizers.py, 2.3.1 (reciprocal).
     """
-    base = constant32(learning_rate) if isinstance(learning_rate, float) else learning_rate
-    one = np.float32(1)
+    base, one = constant32(learning_rate), np.float32(1)
     passed = float32.multiply(constant32(decay), iterations.astype(np.float32))
     denominator = float32.add(one, passed)
     if rule == "division":

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lrparity import _validation as check
 from lrparity import float32
-from lrparity.schedules import _validation as check
 from lrparity.schedules._arithmetic import Number, Numerics, constant32
 from lrparity.schedules._schedule import ConfiguredSchedule, FormulaSchedule, Rates, Step
 

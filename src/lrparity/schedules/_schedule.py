@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lrparity import float32
+from lrparity._validation import choice
 from lrparity.schedules._arithmetic import ARITHMETICS, Number, Numerics
-from lrparity.schedules._validation import choice
 
 Unit = Literal["update", "epoch"]
 Step = np.number[Any] | NDArray[Any]  # int64 or float32

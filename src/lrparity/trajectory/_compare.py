@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lrparity import _validation as check
 from lrparity import float32
 from lrparity.trajectory._events import Event
 from lrparity.trajectory._trajectory import Series, Trajectory, Unit
@@ -320,9 +320,7 @@ def _metric_note(name: str, a: NDArray[np.float64], b: NDArray[np.float64]) -> s
 
 def _tolerance(ulp: Any) -> int:
     try:
-        if isinstance(ulp, bool):
-            raise TypeError
-        plain = operator.index(ulp)
+        plain = check.integer(ulp)
     except TypeError:
         raise TypeError(
             f"Argument `ulp` must be an integer >= 0: how many float32 numbers two rates may lie "

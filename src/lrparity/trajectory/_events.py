@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from lrparity import _validation as check
 
 EventKind = Literal["restart", "boundary", "reduction", "stage"]
 """The kinds that lrparity writes; a recorder may use words of its own."""
@@ -61,9 +62,7 @@ def _text(name: str, value: Any, *, empty: bool = True) -> str:
 def _count(name: str, value: Any) -> int:
     """A plain int from any integer; booleans and floats are refused."""
     try:
-        if isinstance(value, bool):
-            raise TypeError
-        plain = operator.index(value)
+        plain = check.integer(value)
     except TypeError:
         raise TypeError(
             f"An event's `{name}` must be an integer, counted from 0. Received: {name}={value!r} "

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import lrparity
+from lrparity import _validation as check
 from lrparity import float32
 from lrparity.trajectory import _file
 from lrparity.trajectory._events import Event
@@ -116,8 +117,8 @@ class Trajectory:
         }
         for field, mapping in settled.items():
             object.__setattr__(self, field, MappingProxyType(mapping))
-        object.__setattr__(self, "reading", _choice("reading", reading, get_args(Reading)))
-        object.__setattr__(self, "unit", _choice("unit", unit, get_args(Unit)))
+        object.__setattr__(self, "reading", check.choice("reading", reading, get_args(Reading)))
+        object.__setattr__(self, "unit", check.choice("unit", unit, get_args(Unit)))
         object.__setattr__(self, "events", _sorted(events, self.rates))
 
     @property
@@ -277,13 +278,6 @@ def _rebuild(kind: type[Trajectory], arguments: dict[str, Any]) -> Trajectory:
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
-def _choice(argument: str, value: Any, allowed: tuple[str, ...]) -> str:
-    if not isinstance(value, str) or value not in allowed:
-        words = " or ".join(map(repr, allowed))
-        raise ValueError(f"Argument `{argument}` must be {words}. Received: {argument}={value!r}.")
-    return str(value)
 
 
 def _mapping(argument: str, value: Any) -> Mapping[str, Any]:

@@ -1,9 +1,10 @@
-"""Checks of schedule arguments: each error names the argument, the value, what is allowed, the mend."""
+"""Checks of arguments: each error names the argument, the value, what is allowed, and the mend."""
 
 from __future__ import annotations
 
 import math
 import numbers
+import operator
 import warnings
 from typing import Any
 
@@ -91,9 +92,16 @@ def text(name: str, value: Any) -> str | None:
     return value
 
 
+def integer(value: Any) -> int:
+    """A plain int from any integer; TypeError, without words, for floats and booleans."""
+    if isinstance(value, bool):
+        raise TypeError
+    return operator.index(value)
+
+
 def choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     """One of a closed set of words."""
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         words = ", ".join(repr(word) for word in allowed)
         raise ValueError(f"Argument `{name}` must be one of {words}. Received: {name}={value!r}.")
     return str(value)
