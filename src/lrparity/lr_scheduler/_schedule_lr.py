@@ -19,6 +19,11 @@ from lrparity.lr_scheduler._accelerate import (
     accelerate_calls_per_update,
     accelerate_repeats_calls,
 )
+from lrparity.lr_scheduler._lightning import (
+    LightningWatch,
+    refuse_calls_per_epoch,
+    watch_lightning,
+)
 from lrparity.lr_scheduler._state import (
     STATE_FORMAT,
     STATE_VERSION,
@@ -87,6 +92,11 @@ class ScheduleLR(LRScheduler):
     **Accelerate.**  Its wrapper calls ``step()`` once per process for one update; those calls are
     recognised and count once.
 
+    **Lightning** calls ``step()`` once per epoch unless its config says ``"interval": "step"``:
+    return :meth:`lightning_config`.  As long as the callers of ``step()`` leave it open whether they
+    call in the unit of the schedule, they are looked at and the updates are counted.  A config with
+    ``"interval": "step"`` and a ``frequency`` other than 1 is taken as it is.
+
     **State** is plain Python and versioned, loads under ``torch.load(weights_only=True)``, and
     carries the schedule's config with a fingerprint.  Loading it writes the rates to the groups.
 
@@ -141,6 +151,7 @@ class ScheduleLR(LRScheduler):
         self._repeated_calls = 0  # of Accelerate's wrapper for one update
         self._forget_table()
         self._counter: UpdateCounter | None = None
+        self._watch: LightningWatch | None = None  # until the unit of the calls is settled
         if last_epoch >= 0:
             for group in optimizer.param_groups:
                 group.setdefault("initial_lr", float(group["lr"]))
@@ -148,6 +159,7 @@ class ScheduleLR(LRScheduler):
         self.base_lrs = [float(lr) for lr in self.base_lrs]
         if self.count == "updates":
             self._counter = UpdateCounter(optimizer)
+        self._watch_lightning()
 
     @staticmethod
     def _per_group(
@@ -186,6 +198,9 @@ class ScheduleLR(LRScheduler):
         Raises:
             ValueError: a param group was added that cannot be given a rate.
             TypeError: ``epoch`` is no integer; a schedule takes no metric.
+            RuntimeError: Lightning calls it once for several updates, and the schedule counts
+                updates, or several times in an epoch, and it counts epochs.  No step is done then.
+                Or Accelerate calls it through another scheduler, which counts each call.
         """
         # The hot path: one look-up in a table of rates, one assignment per group.  A group whose lr
         # is still the very object that was written has not been edited, added, loaded or made a
@@ -233,6 +248,8 @@ class ScheduleLR(LRScheduler):
             self._step_in_torch(epoch)
             return
         self._check_epoch(epoch)
+        if epoch is None:  # a jump, such as SequentialLR's, is no step in any unit
+            self._check_unit_of_calls()
         if not self._first_step_done:
             self._first_step_done = True
             self._forget_table()
@@ -253,6 +270,30 @@ class ScheduleLR(LRScheduler):
             if self._counter is not None:
                 self._counter.pending += updates
             raise
+        if self._watch is not None:
+            self._watch.stepped()
+
+    def _watch_lightning(self, pending: int = 0) -> None:
+        self._watch = None
+        if self.count == "calls":
+            self._watch = watch_lightning(self.optimizer, self._schedules[0].unit, pending)
+
+    def _check_unit_of_calls(self) -> None:
+        """Refuse Lightning's calls in another unit, as long as their unit is not settled."""
+        if self._watch is None and not self._first_step_done:
+            self._watch_lightning()  # Lightning was loaded after this was constructed
+        if self._watch is not None and self._watch.settled(self):
+            self._stop_watching()
+        updates = 0 if self._counter is None else self._counter.pending
+        if updates > 1 and self._schedules[0].unit == "update":  # at a rate that was not theirs
+            refuse_calls_per_epoch(self, updates)
+
+    def _stop_watching(self) -> None:
+        """The unit of the calls is settled: no more hooks for it, and the fast way is open."""
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
+            self._forget_table()
 
     def _check_epoch(self, epoch: Any) -> None:
         if epoch is not None and (isinstance(epoch, bool) or not isinstance(epoch, Integral)):
@@ -284,6 +325,8 @@ class ScheduleLR(LRScheduler):
         """Count anew from here: what was counted before belongs to another step."""
         if self._counter is not None:
             self._counter.take()
+        if self._watch is not None:
+            self._watch.stepped()
 
     def _write_rates(self) -> None:
         rates = self._rates()
@@ -338,13 +381,13 @@ class ScheduleLR(LRScheduler):
     def _fill_table(self, seen_scales: tuple[Any, ...]) -> None:
         """Compute the rates from ``last_epoch`` on: a block of them if that is safe, else one."""
         scales = [_lr_scale(scale, i) for i, scale in enumerate(seen_scales)]
-        self._forget_table()
         schedules = self._distinct
         if all(is_shipped_formula(one) for one in schedules):
             steps = np.arange(self.last_epoch, self.last_epoch + BLOCK)
             rates = [one(steps, numerics=self.numerics) for one in schedules]
         else:  # a user's function may look at the training, fail past its end, or count its calls
             rates = [np.array([self._rate(one, self.last_epoch)], np.float32) for one in schedules]
+        self._forget_table()  # not before a user's function has answered
         self._first_rates = [float(column[0]) for column in rates]
         columns: dict[tuple[int, float], list[float]] = {}
         keys = list(zip(self._which, scales, strict=True))
@@ -356,8 +399,10 @@ class ScheduleLR(LRScheduler):
         self._seen_scales = seen_scales
         self._scaled = any(scale is not None for scale in seen_scales)
         self._uniform = len(columns) == 1 and not self._scaled
-        # The first step() and, under Accelerate or counting updates, every one goes the slow way.
-        plain = self._first_step_done and self.count == "calls" and not accelerate_repeats_calls()
+        # The first step() and, under Accelerate, counting updates, or as long as Lightning may be
+        # the wrong caller, every one goes the slow way.
+        plain = self._first_step_done and self.count == "calls" and self._watch is None
+        plain = plain and not accelerate_repeats_calls()
         self._fast_size = self._table_size if plain and not _edited_in_place(seen_scales) else 0
 
     def _rate(self, schedule: LearningRateSchedule, k: int) -> float:
@@ -451,6 +496,10 @@ class ScheduleLR(LRScheduler):
     def lightning_config(self) -> dict[str, Any]:
         """What ``configure_optimizers`` returns as ``"lr_scheduler"`` so that Lightning steps right.
 
+        Without it Lightning calls :meth:`step` once per epoch, which for a schedule of the update
+        raises when an epoch had several.  For a ``SequentialLR`` over such schedulers write the same
+        dict with the ``SequentialLR`` in it.
+
         >>> import torch
         >>> from lrparity.schedules import ExponentialDecay
         >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
@@ -532,6 +581,7 @@ class ScheduleLR(LRScheduler):
         self._forget_table()
         if self._counter is not None:
             self._counter.pending = state["pending_updates"]
+        self._watch_lightning()
         if self.last_epoch >= 0:
             self._write_rates()
 
@@ -566,12 +616,16 @@ class ScheduleLR(LRScheduler):
 
     def __getstate__(self) -> dict[str, Any]:
         pending = None if self._counter is None else self._counter.pending
-        return self.__dict__ | {"_counter": pending}
+        watched = None if self._watch is None else self._watch.pending
+        return self.__dict__ | {"_counter": pending, "_watch": watched}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         if self.count == "updates":
             self._counter = UpdateCounter(self.optimizer, pending=state["_counter"])
+        if state["_watch"] is not None:
+            self._first_step_done = False  # Lightning may be loaded here or not: ask again
+            self._watch_lightning(pending=state["_watch"])
 
     def __repr__(self) -> str:
         shown = repr(self._distinct[0]) if len(self._distinct) == 1 else repr(self._schedules)

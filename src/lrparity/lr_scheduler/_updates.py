@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch.optim import Optimizer
@@ -15,46 +16,98 @@ class UpdateCounter:
 
     ``Optimizer`` step hooks alone miscount: a subclass whose ``step`` calls ``super().step()`` fires
     them twice, a fused optimizer fires them for a step that AMP skipped, and a step without any
-    gradient fires them too.  Here each ``step`` counts once, and only if
+    gradient fires them too.  Here each outermost ``step`` counts once, and only if
 
     - no gradient scaler found an infinity in it (``optimizer.found_inf``), and
-    - at least one parameter had a gradient, before it or (from a closure) after it.
+    - at least one parameter had a gradient: after the closure if ``step`` was given one, else before.
 
     The hooks hold the counter weakly, so that optimizer and scheduler form no cycle through them,
-    and leave the optimizer with it.
+    and leave the optimizer with it, or on :meth:`remove`.
+
+    Args:
+        optimizer: whose updates count.
+        pending: what :attr:`pending` starts at.
+        before_step: called before each outermost ``step``, which may turn out to be no update.
+        after_update: called after each update, when it has been counted.
 
     Attributes:
         pending: the updates that have been counted and not been taken yet.
     """
 
-    def __init__(self, optimizer: Optimizer, pending: int = 0) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        pending: int = 0,
+        *,
+        before_step: Callable[[], None] | None = None,
+        after_update: Callable[[], None] | None = None,
+    ) -> None:
         # Fabric's and Accelerate's wrappers pass `step` on to the optimizer that they hold.
         inner = getattr(optimizer, "optimizer", optimizer)
         self.pending = pending
-        self._open = self._had_gradient = False
+        self._depth = 0
+        self._had_gradient: bool | None = None
+        self._before_step, self._after_update = before_step, after_update
         counter = weakref.ref(self)
 
-        def opened(stepped: Optimizer, *_: Any) -> None:
+        def opened(stepped: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             if (alive := counter()) is not None:
-                alive._open, alive._had_gradient = True, _has_gradient(stepped)
+                alive._open(stepped, args, kwargs)
 
         def closed(stepped: Optimizer, *_: Any) -> None:
-            # The first close after an open counts: super().step() closes before its caller does,
-            # and an exception in between leaves nothing behind.
-            alive = counter()
-            if alive is None or not alive._open:
-                return
-            alive._open = False
-            if not _was_skipped(stepped):
-                alive.pending += alive._had_gradient or _has_gradient(stepped)
+            if (alive := counter()) is not None:
+                alive._close(stepped)
 
         hooks = inner.register_step_pre_hook(opened), inner.register_step_post_hook(closed)
-        weakref.finalize(self, _remove, hooks).atexit = False
+        self._removal = weakref.finalize(self, _remove, hooks)
+        self._removal.atexit = False
 
     def take(self) -> int:
         """The updates since the last call; the count starts again."""
         updates, self.pending = self.pending, 0
         return updates
+
+    def remove(self) -> None:
+        """Take the hooks off the optimizer; a second call does nothing."""
+        self._removal()
+
+    def _open(self, stepped: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._depth and not _is_nested(stepped):
+            self._depth = 0  # an exception left the step before
+        self._depth += 1
+        if self._depth > 1:
+            return
+        if self._before_step is not None:
+            try:
+                self._before_step()
+            except BaseException:
+                self._depth = 0
+                raise
+        has_closure = (args[1] if len(args) > 1 else kwargs.get("closure")) is not None
+        # A closure may drop the gradients that are there now and compute none.
+        self._had_gradient = None if has_closure else _has_gradient(stepped)
+
+    def _close(self, stepped: Optimizer) -> None:
+        if self._depth > 1 and not _is_nested(stepped):
+            self._depth = 1
+        self._depth = max(self._depth - 1, 0)
+        if self._depth or _was_skipped(stepped):
+            return
+        if self._had_gradient or (self._had_gradient is None and _has_gradient(stepped)):
+            self.pending += 1
+            if self._after_update is not None:
+                self._after_update()
+
+
+def _is_nested(optimizer: Optimizer) -> bool:
+    """Whether the ``step`` that runs these hooks was called from within another of the optimizer."""
+    running = sys._getframe(3)  # over this function, the counter's method and the hook
+    frame = running.f_back
+    while frame is not None:
+        if frame.f_code is running.f_code and frame.f_locals.get("self") is optimizer:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _remove(hooks: Iterable[RemovableHandle]) -> None:
