@@ -1,0 +1,180 @@
+"""``LightningCLI``: schedules nested in YAML, under both import names."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from lrparity.schedules import (
+    CosineDecay,
+    ExponentialDecay,
+    PiecewiseConstantDecay,
+    StepDecay,
+)
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+HOUSES = {
+    "lightning.pytorch": "lrparity.callbacks.ScheduleLR",  # where `lightning` is installed
+    "pytorch_lightning": "lrparity.callbacks.pytorch_lightning.ScheduleLR",
+}
+BATCHES, EPOCHS = 3, 4
+
+# Lightning 2.6's cli.py calls what jsonargparse 4.53 has renamed
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::jsonargparse._deprecated.JsonargparseDeprecationWarning"
+)
+
+
+@pytest.fixture(autouse=True)
+def no_arguments(monkeypatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py"])  # pytest's own would be remarked
+
+
+def written(schedule) -> object:
+    """A schedule as it stands in YAML."""
+    config = schedule.get_config()
+    config.pop("name", None)
+    return {"class_path": f"lrparity.schedules.{type(schedule).__name__}", "init_args": config}
+
+
+def make_module(house):
+    class Module(house.LightningModule):
+        def __init__(self, width: int = 3) -> None:
+            super().__init__()
+            self.layer, self.rates, self.epochs = torch.nn.Linear(width, 1), [], []
+
+        def training_step(self, batch, batch_idx):
+            return self.layer(batch).square().mean()
+
+        def train_dataloader(self):
+            return torch.utils.data.DataLoader([torch.ones(2, 3)] * BATCHES, batch_size=None)
+
+        def configure_optimizers(self):
+            optimizer = torch.optim.SGD(self.parameters(), lr=7.0)
+            optimizer.register_step_pre_hook(self.write_down)
+            return optimizer
+
+        def write_down(self, optimizer, *_) -> None:
+            self.rates.append(optimizer.param_groups[0]["lr"])
+            self.epochs.append(self.trainer.current_epoch)
+
+    return Module
+
+
+def run(house, path, schedule, *arguments, **more):
+    """Train by the CLI, and return it."""
+    config = {
+        "seed_everything": 0,
+        "trainer": {
+            "max_epochs": EPOCHS,
+            "accelerator": "cpu",
+            "devices": 1,
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "callbacks": [
+                {"class_path": HOUSES[house], "init_args": {"schedule": schedule, **more}}
+            ],
+        }
+    }
+    path.write_text(yaml.safe_dump(config))
+    cli = importlib.import_module(f"{house}.cli")
+    return cli.LightningCLI(
+        make_module(importlib.import_module(house)),
+        args=["fit", "--config", str(path), *arguments],
+        save_config_callback=None,
+    )
+
+
+@pytest.mark.parametrize("house", HOUSES)
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        CosineDecay(0.05, 7, warmup_target=0.2, warmup_steps=3),
+        PiecewiseConstantDecay([1, 4], [0.5, 0.25, 0.1]),
+        StepDecay(0.1, 0.5, 2),
+    ],
+    ids=lambda s: type(s).__name__,
+)
+def test_a_nested_schedule(house, schedule, tmp_path):
+    module = run(house, tmp_path / "config.yaml", written(schedule)).model
+    steps = module.epochs if schedule.unit == "epoch" else range(BATCHES * EPOCHS)
+    assert module.rates == schedule(np.array(steps)).tolist()
+
+
+@pytest.mark.parametrize("house", HOUSES)
+def test_a_function_by_its_import_path(house, tmp_path):
+    module = run(house, tmp_path / "config.yaml", "lightning_cli.inverse_square_root").model
+    expected = [float(np.float32(0.1 / (k + 1) ** 0.5)) for k in range(BATCHES * EPOCHS)]
+    assert module.rates == expected
+
+
+def test_a_mapping_a_list_and_a_short_name(tmp_path):
+    schedule = ExponentialDecay(0.1, 5, 0.5)
+    short = {"class_path": "ExponentialDecay", "init_args": written(schedule)["init_args"]}
+    for value in ({0: written(schedule)}, {"SGD": short}, [written(schedule)]):
+        module = run("lightning.pytorch", tmp_path / "config.yaml", value).model
+        assert module.rates == schedule(np.arange(BATCHES * EPOCHS)).tolist()
+
+
+def test_options_and_the_command_line(tmp_path):
+    schedule = ExponentialDecay(0.1, 5, 0.5)
+    cli = run(
+        "lightning.pytorch",
+        tmp_path / "config.yaml",
+        written(schedule),
+        "--trainer.callbacks.init_args.schedule.init_args.decay_steps=9",
+        "--trainer.callbacks.init_args.count=micro_batch",
+        "--trainer.accumulate_grad_batches=2",
+    )
+    steps = [n for n in range(BATCHES * EPOCHS) if n % BATCHES in (1, BATCHES - 1)]
+    assert cli.model.rates == ExponentialDecay(0.1, 9, 0.5)(np.array(steps)).tolist()
+
+
+@pytest.mark.parametrize("house", HOUSES)
+def test_a_printed_config_trains_alike(house, tmp_path, capsys):
+    schedule = CosineDecay(0.05, 7, warmup_target=0.2, warmup_steps=3)
+    with pytest.raises(SystemExit, match="0"):
+        run(house, tmp_path / "config.yaml", written(schedule), "--print_config")
+    (tmp_path / "printed.yaml").write_text(capsys.readouterr().out)
+    cli = importlib.import_module(f"{house}.cli")
+    module = cli.LightningCLI(
+        make_module(importlib.import_module(house)),
+        args=["fit", "--config", str(tmp_path / "printed.yaml")],
+        save_config_callback=None,
+    ).model
+    assert module.rates == schedule(np.arange(BATCHES * EPOCHS)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "more", "message"),
+    [
+        ({"class_path": "lrparity.schedules.NoDecay"}, {}, "NoDecay"),
+        ({"class_path": "lrparity.schedules.CosineDecay", "init_args": {"step": 3}}, {}, "step"),
+        ("0.1", {}, "schedule"),
+        (written(ExponentialDecay(0.1, 5, 0.5)), {"count": "batch"}, "count"),
+        (written(ExponentialDecay(0.1, 5, 0.5)), {"warmup": 5}, "warmup"),
+    ],
+)
+def test_mistakes_are_named(schedule, more, message, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run("lightning.pytorch", tmp_path / "config.yaml", schedule, **more)
+    assert message in capsys.readouterr().err
+
+
+def test_the_example(tmp_path):
+    command = [sys.executable, EXAMPLES / "lightning_cli.py", "fit"]
+    command += ["--config", EXAMPLES / "lightning_cli.yaml", "--trainer.max_epochs=2"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "learning_rate" in done.stdout

@@ -1,0 +1,696 @@
+"""``callbacks.ScheduleLR``: what it accepts, what it gets along with, and what it refuses."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import pickle
+
+import lightning.pytorch as pl
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.callbacks import BackboneFinetuning, Callback, LearningRateMonitor
+from lightning.pytorch.loggers import CSVLogger, Logger
+
+from bits import assert_same_bits
+from lrparity import lr_scheduler
+from lrparity.callbacks import ScheduleLR
+from lrparity.schedules import (
+    CosineDecay,
+    ExponentialDecay,
+    FunctionSchedule,
+    PiecewiseConstantDecay,
+    StepDecay,
+)
+
+BATCHES = 4
+COSINE = CosineDecay(0.05, 11, alpha=0.1, warmup_target=0.2, warmup_steps=3)
+DROPS = PiecewiseConstantDecay([1, 4, 5], [0.5, 0.25, 0.1, 0.3])
+
+
+class Module(pl.LightningModule):
+    """Writes down the rates of each update."""
+
+    def __init__(self, make=lambda p: torch.optim.SGD(p, lr=7.0), automatic=True) -> None:
+        super().__init__()
+        self.automatic_optimization = automatic
+        self.backbone = torch.nn.Linear(3, 3)
+        self.head = torch.nn.Linear(3, 1)
+        self.make = make
+        self.rates: list[list[float]] = []
+
+    def training_step(self, batch, batch_idx):
+        loss = self.head(self.backbone(batch)).square().mean()
+        self.log("loss", loss)
+        if self.automatic_optimization:
+            return loss
+        made = self.optimizers()
+        for optimizer in made if isinstance(made, list) else [made]:
+            optimizer.zero_grad()
+        self.manual_backward(loss)
+        for optimizer in made if isinstance(made, list) else [made]:
+            optimizer.step()
+        return None
+
+    def configure_optimizers(self):
+        made = self.make(p for p in self.parameters() if p.requires_grad)
+        optimizers = (
+            made if isinstance(made, list) else made[0] if isinstance(made, tuple) else [made]
+        )
+        for i, optimizer in enumerate(optimizers):
+            optimizer.register_step_pre_hook(lambda o, *_, i=i: self.write_down(i, o))
+        return made
+
+    def write_down(self, i, optimizer) -> None:
+        while len(self.rates) <= i:
+            self.rates.append([])
+        rates = [float(group["lr"]) for group in optimizer.param_groups]
+        self.rates[i].append(rates[0] if len(rates) == 1 else rates)
+
+
+class Validated(Module):
+    """Has a validation, too."""
+
+    def validation_step(self, batch, batch_idx):
+        self.log("val_loss", self.head(self.backbone(batch)).square().mean())
+
+
+def loader():
+    return torch.utils.data.DataLoader([torch.ones(2, 3)] * BATCHES, batch_size=None)
+
+
+def make_trainer(*callbacks, **arguments):
+    settings = {
+        "max_epochs": 3,
+        "accelerator": "cpu",
+        "devices": 1,
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "log_every_n_steps": 1,
+    }
+    return pl.Trainer(callbacks=list(callbacks), **settings | arguments)
+
+
+def fit(module, *callbacks, **arguments):
+    trainer = make_trainer(*callbacks, **arguments)
+    trainer.fit(module, loader(), loader() if isinstance(module, Validated) else None)
+    return trainer
+
+
+def expected(schedule, count, start=0):
+    return schedule(np.arange(start, start + count)).tolist()
+
+
+# --- which optimizers ------------------------------------------------------------------------------
+
+
+def two(parameters):
+    shared = list(parameters)
+    return [torch.optim.SGD(shared[:2], lr=7.0), torch.optim.SGD(shared[2:], lr=8.0)]
+
+
+@pytest.mark.parametrize(
+    ("callback", "driven"),
+    [
+        (lambda: ScheduleLR(COSINE), {0: COSINE, 1: COSINE}),
+        (lambda: ScheduleLR(COSINE, optimizer=1), {1: COSINE}),
+        (lambda: ScheduleLR(COSINE, optimizer="SGD"), {0: COSINE}),
+        (lambda: ScheduleLR(COSINE, "SGD-1"), {1: COSINE}),
+        (lambda: ScheduleLR({0: COSINE, "SGD-1": DROPS}), {0: COSINE, 1: DROPS}),
+        (lambda: ScheduleLR({"1": DROPS}), {1: DROPS}),
+    ],
+)
+def test_all_optimizers_or_one_or_a_mapping(callback, driven):
+    module = Module(two, automatic=False)
+    fit(module, callback())
+    for i, own in enumerate((7.0, 8.0)):
+        rates = expected(driven[i], 3 * BATCHES) if i in driven else [own] * (3 * BATCHES)
+        assert module.rates[i] == rates
+
+
+def test_two_callbacks_for_two_optimizers_keep_apart_in_a_checkpoint(tmp_path):
+    def callbacks():
+        return ScheduleLR(COSINE, optimizer=0), ScheduleLR(DROPS, optimizer=1)
+
+    trainer = fit(Module(two, automatic=False), *callbacks(), max_epochs=1)
+    trainer.save_checkpoint(tmp_path / "one.ckpt")
+    module = Module(two, automatic=False)
+    make_trainer(*callbacks()).fit(module, loader(), ckpt_path=tmp_path / "one.ckpt")
+    assert module.rates[0] == expected(COSINE, 2 * BATCHES, BATCHES)
+    assert module.rates[1] == expected(DROPS, 2 * BATCHES, BATCHES)
+
+
+def test_one_schedule_for_each_param_group():
+    def make(parameters):
+        one, *rest = parameters
+        return torch.optim.SGD([{"params": [one]}, {"params": rest}], lr=7.0)
+
+    module = Module(make)
+    fit(module, ScheduleLR([COSINE, DROPS]))
+    both = zip(expected(COSINE, 3 * BATCHES), expected(DROPS, 3 * BATCHES), strict=True)
+    assert module.rates[0] == [list(pair) for pair in both]
+    with pytest.raises(ValueError, match="3 schedules for 2 param groups"):
+        fit(Module(make), ScheduleLR([COSINE, DROPS, COSINE]))
+
+
+def test_lr_scale_scales_a_group():
+    def make(parameters):
+        one, *rest = parameters
+        return torch.optim.SGD([{"params": [one], "lr_scale": 0.5}, {"params": rest}], lr=7.0)
+
+    module = Module(make)
+    fit(module, ScheduleLR(COSINE))
+    assert module.rates[0][5] == [COSINE(5) / 2, COSINE(5)]
+
+
+def test_a_tensor_rate_is_filled_in_place():
+    rate = torch.tensor(7.0)
+    module = Module(lambda p: torch.optim.SGD(p, lr=rate, foreach=False))
+    fit(module, ScheduleLR(COSINE))
+    assert module.rates[0] == expected(COSINE, 3 * BATCHES)
+    assert module.trainer.optimizers[0].param_groups[0]["lr"] is rate
+
+
+# --- what it gets along with -----------------------------------------------------------------------
+
+
+class Log(Logger):
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[tuple[int, dict]] = []
+
+    name, version = "log", 0
+
+    def log_hyperparams(self, *args, **kwargs) -> None:
+        pass
+
+    def log_metrics(self, metrics, step=None) -> None:
+        self.rows.append((step, dict(metrics)))
+
+    def values(self, name):
+        return [row[name] for _, row in self.rows if name in row]
+
+
+@pytest.mark.parametrize("schedule", [COSINE, StepDecay(0.1, 0.5, 2)], ids=["update", "epoch"])
+@pytest.mark.parametrize("interval", [None, "step", "epoch"])
+@pytest.mark.parametrize("monitor_first", [True, False])
+def test_learning_rate_monitor_is_right_in_either_order(schedule, interval, monitor_first):
+    monitor, log = LearningRateMonitor(interval), Log()
+    callbacks = (
+        [monitor, ScheduleLR(schedule)] if monitor_first else [ScheduleLR(schedule), monitor]
+    )
+    module = Module()
+    fit(module, *callbacks, logger=log)
+    used = module.rates[0]
+    epochs = [used[i : i + BATCHES] for i in range(0, len(used), BATCHES)]
+    logged = {"step": used, "epoch": used[::BATCHES]}
+    logged[None] = [rate for epoch in epochs for rate in (epoch[0], *epoch)]
+    assert log.values("lr-SGD") == logged[interval]
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_logs_by_itself(position, tmp_path):
+    shown = []
+
+    class Bar(pl.callbacks.ProgressBar):
+        def on_train_batch_end(self, trainer, pl_module, *_) -> None:
+            shown.append(self.get_metrics(trainer, pl_module)["eta"])
+
+    log, bar = Log(), Bar()
+    callback = ScheduleLR(COSINE, log="eta", prog_bar=True)
+    module = Module()
+    callbacks = [callback, bar] if position == 0 else [bar, callback]
+    trainer = fit(module, *callbacks, logger=log, enable_progress_bar=True)
+    used = module.rates[0]
+    assert log.values("eta") == used
+    assert shown == pytest.approx(used, rel=2e-2)  # the bar shows three digits
+    assert float(trainer.callback_metrics["eta"]) == used[-1]
+    fit(Module(), ScheduleLR(COSINE, log=True), logger=CSVLogger(tmp_path))
+    rows = next(tmp_path.rglob("metrics.csv")).read_text()
+    assert "learning_rate" in rows
+
+
+def test_logs_each_optimizer_and_group_under_its_name():
+    def make(parameters):
+        one, second, *rest = parameters
+        groups = [{"params": [one]}, {"params": [second]}, {"params": rest[:1], "name": "head"}]
+        return [torch.optim.SGD(groups, lr=7.0), torch.optim.Adam(rest[1:], lr=7.0)]
+
+    log = Log()
+    fit(Module(make, automatic=False), ScheduleLR({0: DROPS, 1: COSINE}, log=True), logger=log)
+    for name in ("", "/pg2", "/head"):
+        assert log.values(f"learning_rate/SGD{name}") == expected(DROPS, 3 * BATCHES)
+    assert log.values("learning_rate/Adam") == expected(COSINE, 3 * BATCHES)
+
+
+def test_fast_dev_run_and_sanity_check():
+    module = Module()
+    fit(module, ScheduleLR(COSINE), fast_dev_run=2)
+    assert module.rates[0] == expected(COSINE, 2)
+    module = Validated()
+    fit(module, ScheduleLR(COSINE), num_sanity_val_steps=2)
+    assert module.rates[0] == expected(COSINE, 3 * BATCHES)
+
+
+def test_validating_and_testing_leave_it_alone():
+    callback = ScheduleLR(COSINE)
+    trainer, module = make_trainer(callback), Validated()
+    trainer.validate(module, loader(), verbose=False)
+    assert callback.updates == {}
+
+
+@pytest.mark.parametrize("unit", ["update", "epoch"])
+def test_a_second_fit_goes_on(unit):
+    callback = ScheduleLR(COSINE if unit == "update" else StepDecay(0.1, 0.5, 2))
+    trainer, module = make_trainer(callback, max_epochs=2), Module()
+    trainer.fit(module, loader())
+    trainer.fit_loop.max_epochs = 5
+    trainer.fit(module, loader())
+    if unit == "update":
+        assert module.rates[0] == expected(COSINE, 5 * BATCHES)
+        assert callback.updates == {0: 5 * BATCHES}
+    else:
+        epochs = np.repeat(np.arange(5), BATCHES)
+        assert module.rates[0] == StepDecay(0.1, 0.5, 2)(epochs).tolist()
+
+
+def test_testing_by_a_checkpoint_between_two_fits_changes_nothing(tmp_path):
+    callback = ScheduleLR(COSINE)
+    trainer, module = make_trainer(callback, max_epochs=1), Validated()
+    trainer.fit(module, loader(), loader())
+    trainer.save_checkpoint(tmp_path / "one.ckpt")
+    trainer.fit_loop.max_epochs = 2
+    trainer.fit(module, loader(), loader())
+    trainer.validate(module, loader(), ckpt_path=tmp_path / "one.ckpt", verbose=False)
+    trainer.fit_loop.max_epochs = 3
+    trainer.fit(module, loader(), loader())
+    assert module.rates[0] == expected(COSINE, 3 * BATCHES)
+
+
+def test_a_fit_by_a_foreign_checkpoint_forgets_the_fit_before(tmp_path):
+    path = checkpoint(tmp_path)
+    trainer, module = make_trainer(ScheduleLR(COSINE), max_epochs=1), Module()
+    trainer.fit(module, loader())
+    trainer.fit_loop.max_epochs = 3
+    module.rates.clear()
+    with pytest.warns(UserWarning, match=r"begins at trainer.global_step = 8"):
+        trainer.fit(module, loader(), ckpt_path=path)
+    assert module.rates[0] == expected(COSINE, BATCHES, 8)
+
+
+def test_another_trainer_starts_anew():
+    callback = ScheduleLR(COSINE)
+    for _ in range(2):
+        module = Module()
+        fit(module, callback)
+        assert module.rates[0] == expected(COSINE, 3 * BATCHES)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c))])
+def test_a_copy_trains_like_the_original(copied):
+    module = Module()
+    fit(module, copied(ScheduleLR(COSINE)))
+    assert module.rates[0] == expected(COSINE, 3 * BATCHES)
+    used = ScheduleLR(COSINE)
+    fit(Module(), used)
+    assert copied(used).state_dict() == used.state_dict()
+
+
+def test_no_hook_stays_on_the_optimizer():
+    module = Module()
+    trainer = fit(module, ScheduleLR(COSINE))
+    (optimizer,) = trainer.optimizers
+    assert len(optimizer._optimizer_step_pre_hooks) == 1  # the test's own
+    assert not optimizer._optimizer_step_post_hooks
+
+    class Stop(Callback):
+        def on_train_batch_end(self, trainer, *_) -> None:
+            raise KeyError("stop")
+
+    made = []
+    module = Module(lambda p: made.append(torch.optim.SGD(p, lr=1.0)) or made[0])
+    with pytest.raises(KeyError, match="stop"):
+        fit(module, ScheduleLR(COSINE), Stop())
+    assert not made[0]._optimizer_step_post_hooks
+
+
+def test_the_optimizer_may_be_used_on_after_training():
+    module = Module()
+    trainer = fit(module, ScheduleLR(COSINE))
+    (optimizer,) = trainer.optimizers
+    left = optimizer.param_groups[0]["lr"]
+    optimizer.step()
+    assert optimizer.param_groups[0]["lr"] == left == COSINE(3 * BATCHES)
+
+
+# --- groups that join ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("schedule", [COSINE, StepDecay(0.1, 0.5, 2)], ids=["update", "epoch"])
+@pytest.mark.parametrize("schedule_first", [True, False])
+def test_backbone_finetuning_keeps_its_ratio(schedule, schedule_first):
+    finetuning = BackboneFinetuning(
+        unfreeze_backbone_at_epoch=1, lambda_func=lambda epoch: 1.5, backbone_initial_ratio_lr=0.25
+    )
+    callbacks = [ScheduleLR(schedule), finetuning]
+    module = Module()
+    fit(module, *(callbacks if schedule_first else callbacks[::-1]), max_epochs=5)
+    rates = module.rates[0]
+    steps = range(5 * BATCHES) if schedule is COSINE else np.repeat(np.arange(5), BATCHES)
+    heads = [r[0] if isinstance(r, list) else r for r in rates]
+    assert heads == schedule(np.array(steps)).tolist()
+    assert not any(isinstance(r, list) for r in rates[:BATCHES])
+    assert all(len(r) == 2 for r in rates[BATCHES:])
+    ratios = [r[1] / r[0] for r in rates[BATCHES:]]
+    for epoch in range(4):  # within an epoch the ratio is the one that the epoch began with
+        of_epoch = ratios[epoch * BATCHES : (epoch + 1) * BATCHES]
+        np.testing.assert_allclose(of_epoch, of_epoch[0], rtol=3e-7)
+    assert ratios[0] == pytest.approx(0.25)
+    assert ratios[BATCHES] != pytest.approx(0.25)
+
+
+def test_backbone_finetuning_past_the_end_of_a_schedule_that_ends_at_0():
+    finetuning = BackboneFinetuning(1, lambda epoch: 1.5, backbone_initial_ratio_lr=0.25)
+    module = Module()
+    to_zero = CosineDecay(0.1, 2 * BATCHES)
+    fit(module, ScheduleLR(to_zero), finetuning, max_epochs=4)
+    assert module.rates[0][-1] == [0.0, 0.0]
+
+
+def test_several_groups_may_be_steered_at_once():
+    class Steering(Callback):
+        def on_train_epoch_start(self, trainer, pl_module) -> None:
+            (optimizer,) = trainer.optimizers
+            if trainer.current_epoch == 0:
+                for lr in (0.1, 0.2):
+                    weight = torch.nn.Parameter(torch.zeros(1))
+                    optimizer.add_param_group({"params": [weight], "lr": lr})
+            if trainer.current_epoch == 1:
+                for i, group in enumerate(optimizer.param_groups):
+                    group["lr"] = (i + 1) * 0.5
+
+    module = Module()
+    with pytest.warns(UserWarning, match=r"param group 0, to 0.5 before update 4"):
+        fit(module, ScheduleLR(lambda k: 0.25), Steering(), max_epochs=2)
+    steered = [0.25, 0.1, 0.2], [0.5, 1.0, 1.5], [0.25, 1.0, 1.5]
+    for k, rates in enumerate(
+        (steered[0], steered[0], steered[0], steered[0], steered[1], steered[2])
+    ):
+        np.testing.assert_array_equal(np.float32(module.rates[0][k]), np.float32(rates))
+
+
+def test_a_group_joins_a_list_of_schedules():
+    class Joining(Callback):
+        def on_train_epoch_start(self, trainer, pl_module) -> None:
+            if trainer.current_epoch == 1:
+                group = {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.5}
+                trainer.optimizers[0].add_param_group(group)
+
+    with pytest.raises(ValueError, match="`schedule` is a list of 1"):
+        fit(Module(), ScheduleLR([COSINE]), Joining())
+
+
+def test_a_rate_set_by_hand_lasts_one_update_and_is_remarked_once():
+    class Meddler(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+            if batch_idx in (1, 2):
+                trainer.optimizers[0].param_groups[0]["lr"] = 0.625
+
+    module = Module()
+    with pytest.warns(UserWarning, match=r"Something else set .*'SGD', param group 0, to 0.625"):
+        fit(module, ScheduleLR(COSINE), Meddler(), max_epochs=1)
+    assert module.rates[0] == [COSINE(0), 0.625, 0.625, COSINE(3)]
+
+
+def test_a_rate_set_within_training_step_is_remarked_too():
+    class Meddling(Module):
+        def training_step(self, batch, batch_idx):
+            if batch_idx == 1:
+                self.trainer.optimizers[0].param_groups[0]["lr"] = 0.625
+            return super().training_step(batch, batch_idx)
+
+    with pytest.warns(UserWarning, match=r"to 0.625 before update 1"):
+        fit(Meddling(), ScheduleLR(COSINE), max_epochs=1)
+
+
+# --- functions -------------------------------------------------------------------------------------
+
+
+def test_a_function_is_asked_once_per_update_and_not_needed_past_the_end():
+    asked = []
+
+    def rate(step):
+        asked.append(step)
+        return [0.5, 0.25, 0.125][step]
+
+    module = Module()
+    fit(module, ScheduleLR(rate), max_steps=3, max_epochs=-1)
+    assert module.rates[0] == [0.5, 0.25, 0.125]
+    assert asked == [0, 1, 2, 3]
+    with pytest.raises(IndexError):
+        fit(Module(), ScheduleLR(rate), max_steps=4, max_epochs=-1)
+
+
+@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch")
+def test_a_checkpoint_after_the_last_rate_of_a_function(tmp_path):
+    rates = [0.5, 0.25, 0.125]
+    trainer = fit(Module(), ScheduleLR(lambda k: rates[k]), max_steps=3, max_epochs=-1)
+    trainer.save_checkpoint(tmp_path / "end.ckpt")
+    module, longer = Module(), [*rates, 1.0, 2.0]
+    resumed = make_trainer(ScheduleLR(lambda k: longer[k]), max_steps=5, max_epochs=-1)
+    resumed.fit(module, loader(), ckpt_path=tmp_path / "end.ckpt")
+    assert module.rates[0] == [1.0, 2.0]
+
+
+def test_a_function_of_the_epoch():
+    module = Module()
+    fit(module, ScheduleLR(FunctionSchedule(lambda epoch: 0.5**epoch, unit="epoch")))
+    assert module.rates[0] == np.repeat([1.0, 0.5, 0.25], BATCHES).tolist()
+
+
+# --- multiplier ------------------------------------------------------------------------------------
+
+
+def test_the_multiplier_acts_and_is_saved(tmp_path):
+    class Halve(Callback):
+        def on_train_epoch_start(self, trainer, pl_module) -> None:
+            if trainer.current_epoch == 1:
+                callback.set_multiplier(0.5)
+
+    callback = ScheduleLR(COSINE)
+    module = Module()
+    trainer = fit(module, callback, Halve())
+    rates = expected(COSINE, 3 * BATCHES)
+    assert module.rates[0] == rates[:BATCHES] + [r / 2 for r in rates[BATCHES:]]
+    trainer.save_checkpoint(tmp_path / "end.ckpt")
+    module, callback = Module(), ScheduleLR(COSINE)
+    make_trainer(callback, max_epochs=4).fit(module, loader(), ckpt_path=tmp_path / "end.ckpt")
+    assert module.rates[0] == [r / 2 for r in expected(COSINE, BATCHES, 3 * BATCHES)]
+    with pytest.raises(RuntimeError, match="while training"):
+        callback.set_multiplier(0.5)
+
+
+# --- resume ----------------------------------------------------------------------------------------
+
+
+def checkpoint(tmp_path, *callbacks, **arguments):
+    trainer = fit(arguments.pop("module", None) or Module(), *callbacks, max_epochs=2, **arguments)
+    trainer.save_checkpoint(tmp_path / "two.ckpt")
+    return tmp_path / "two.ckpt"
+
+
+def resume(path, *callbacks, module=None):
+    module = module or Module()
+    make_trainer(*callbacks).fit(module, loader(), ckpt_path=path)
+    return module.rates[0]
+
+
+def test_a_changed_schedule_is_refused_or_asked_for(tmp_path):
+    path = checkpoint(tmp_path, ScheduleLR(ExponentialDecay(0.1, 10, 0.5)))
+    longer = ExponentialDecay(0.1, 20, 0.5)
+    with pytest.raises(ValueError, match="decay_steps of ExponentialDecay: saved 10, now 20"):
+        resume(path, ScheduleLR(longer))
+    rates = resume(path, ScheduleLR(longer, on_config_change="use_new"))
+    assert rates == expected(longer, BATCHES, 2 * BATCHES)
+
+
+def test_the_checkpoint_is_plain(tmp_path):
+    path = checkpoint(tmp_path, ScheduleLR(COSINE))
+    state = torch.load(path, weights_only=True)["callbacks"]["ScheduleLR{'optimizer': None}"]
+    assert state["optimizers"]["0"]["updates"] == 2 * BATCHES
+
+
+def test_a_checkpoint_without_the_callback(tmp_path):
+    path = checkpoint(tmp_path)
+    with pytest.warns(UserWarning, match=r"begins at trainer.global_step = 8"):
+        rates = resume(path, ScheduleLR(COSINE))
+    assert rates == expected(COSINE, BATCHES, 8)
+    assert resume(path, ScheduleLR(COSINE, initial_update=5)) == expected(COSINE, BATCHES, 5)
+    epochs = StepDecay(0.1, 0.5, 2)
+    assert resume(path, ScheduleLR(epochs)) == [epochs(2)] * BATCHES
+
+
+def test_a_checkpoint_without_the_callback_by_hand(tmp_path):
+    path = checkpoint(tmp_path, module=Module(two, automatic=False))
+    with pytest.raises(ValueError, match="Pass initial_update=<updates so far>"):
+        resume(path, ScheduleLR(COSINE), module=Module(two, automatic=False))
+    rates = resume(path, ScheduleLR(COSINE, initial_update=8), module=Module(two, automatic=False))
+    assert rates == expected(COSINE, BATCHES, 8)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda s: s.update(format="other"), "not the state of lrparity"),
+        (lambda s: s.update(version=99), "version 99"),
+        (lambda s: s.update(optimizers=[1]), "'optimizers' is"),
+        (lambda s: s["optimizers"]["0"].update(updates=-1), "'updates' is -1"),
+        (lambda s: s["optimizers"]["0"].update(updates=True), "'updates' is True"),
+        (lambda s: s["optimizers"]["0"].pop("scheduler"), "state of an lrparity scheduler"),
+        (lambda s: s["optimizers"].update({"0": 3}), "'updates' is None"),
+    ],
+)
+def test_a_damaged_state_is_refused(damage, message):
+    callback = ScheduleLR(COSINE)
+    fit(Module(), callback)
+    state = copy.deepcopy(callback.state_dict())
+    damage(state)
+    with pytest.raises(ValueError, match=message):
+        ScheduleLR(COSINE).load_state_dict(state)
+
+
+# --- refused ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"schedule": 0.1}, TypeError, "`schedule` must be a LearningRateSchedule or a function"),
+        ({"schedule": CosineDecay}, TypeError, "Instantiate it"),
+        ({"schedule": {}}, ValueError, "empty mapping"),
+        ({"schedule": []}, ValueError, "empty list"),
+        ({"schedule": {1.5: COSINE}}, TypeError, "the key 1.5"),
+        ({"schedule": {0: [COSINE, 1]}}, TypeError, r"schedule\[0\]\[1\]"),
+        ({"schedule": {0: COSINE}, "optimizer": 0}, ValueError, "both name optimizers"),
+        ({"optimizer": 1.5}, TypeError, "must be an integer, a string or None"),
+        ({"optimizer": True}, TypeError, "must be an integer, a string or None"),
+        ({"numerics": "fast"}, ValueError, "`numerics` must be one of 'eager', 'graph'"),
+        ({"count": "batches"}, ValueError, "`count` must be one of 'update', 'micro_batch'"),
+        ({"initial_update": -1}, ValueError, "`initial_update` must be an integer >= 0"),
+        ({"initial_update": 1.0}, ValueError, "`initial_update` must be an integer >= 0"),
+        ({"on_config_change": "no"}, ValueError, "`on_config_change` must be one of"),
+        ({"log": ""}, ValueError, "`log` is an empty name"),
+        ({"log": 2}, TypeError, "`log` must be True or False"),
+        ({"prog_bar": True}, ValueError, "pass log=True too"),
+    ],
+)
+def test_arguments_are_checked(arguments, error, message):
+    with pytest.raises(error, match=message):
+        ScheduleLR(**{"schedule": COSINE} | arguments)
+
+
+def test_an_optimizer_instead_of_its_place():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])
+    with pytest.raises(TypeError, match="pass the place, such as 0"):
+        ScheduleLR(COSINE, optimizer=optimizer)
+
+
+def test_an_optimizer_that_is_not_there():
+    for selector in (1, -1, "Adam", "1"):
+        with pytest.raises(ValueError, match=r"There are: 0 \('SGD'\)"):
+            fit(Module(), ScheduleLR(COSINE, optimizer=selector))
+    with pytest.raises(ValueError, match="'SGD' twice"):
+        fit(Module(), ScheduleLR({0: COSINE, "SGD": DROPS}))
+
+
+@pytest.mark.filterwarnings("ignore:`LightningModule.configure_optimizers` returned `None`")
+def test_no_optimizer_at_all():
+    module = Module(automatic=False)
+    module.configure_optimizers = lambda: None
+    with pytest.raises(ValueError, match="configure_optimizers returns no optimizer"):
+        fit(module, ScheduleLR(COSINE))
+
+
+@pytest.mark.parametrize("kind", ["torch", "lrparity", "plateau"])
+def test_a_scheduler_of_the_same_optimizer_is_refused(kind):
+    def make(parameters):
+        optimizer = torch.optim.SGD(parameters, lr=7.0)
+        scheduler = {
+            "torch": lambda: torch.optim.lr_scheduler.StepLR(optimizer, 1),
+            "lrparity": lambda: lr_scheduler.ScheduleLR(optimizer, COSINE).lightning_config(),
+            "plateau": lambda: {
+                "scheduler": torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer),
+                "monitor": "loss",
+            },
+        }[kind]()
+        return [optimizer], [scheduler]
+
+    with pytest.raises(ValueError, match=r"To keep the callback, return the optimizer alone"):
+        fit(Module(make), ScheduleLR(COSINE))
+
+
+def test_a_scheduler_of_another_optimizer_is_fine():
+    def make(parameters):
+        optimizers = two(parameters)
+        return optimizers, [torch.optim.lr_scheduler.StepLR(optimizers[1], 1)]
+
+    module = Module(make, automatic=False)
+    fit(module, ScheduleLR(COSINE, optimizer=0))
+    assert module.rates[0] == expected(COSINE, 3 * BATCHES)
+
+
+def test_two_callbacks_for_one_optimizer_are_refused():
+    with pytest.raises(ValueError, match="Two ScheduleLR callbacks drive the optimizer 'SGD'"):
+        fit(Module(), ScheduleLR(COSINE, optimizer=0), ScheduleLR(DROPS, optimizer="SGD"))
+
+
+# --- the two import names --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("trainer_of", ["lightning.pytorch", "pytorch_lightning"])
+@pytest.mark.parametrize("callback_of", ["lightning_pytorch", "pytorch_lightning"])
+def test_either_callback_runs_in_either_trainer(trainer_of, callback_of, tmp_path):
+    house = importlib.import_module(trainer_of)
+    callbacks = importlib.import_module(f"lrparity.callbacks.{callback_of}")
+    own = importlib.import_module(callback_of.replace("lightning_pytorch", "lightning.pytorch"))
+    assert issubclass(callbacks.ScheduleLR, own.Callback)
+    assert callbacks.ScheduleLR.__doc__.startswith("Drive the optimizers")
+
+    class Own(house.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.rates = torch.nn.Linear(3, 1), []
+
+        def training_step(self, batch, batch_idx):
+            return self.layer(batch).square().mean()
+
+        def configure_optimizers(self):
+            optimizer = torch.optim.SGD(self.parameters(), lr=7.0)
+            hook = lambda o, *_: self.rates.append(o.param_groups[0]["lr"])  # noqa: E731
+            optimizer.register_step_pre_hook(hook)
+            return optimizer
+
+    settings = {
+        "accelerator": "cpu",
+        "devices": 1,
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    rates = []
+    for epochs in (1, 3):
+        module = Own()
+        trainer = house.Trainer(
+            max_epochs=epochs, callbacks=[callbacks.ScheduleLR(COSINE, log=True)], **settings
+        )
+        path = tmp_path / "one.ckpt"
+        trainer.fit(module, loader(), ckpt_path=path if epochs > 1 else None)
+        trainer.save_checkpoint(path)
+        rates += module.rates
+    assert_same_bits(np.float32(rates), COSINE(np.arange(3 * BATCHES)))

@@ -1,0 +1,207 @@
+"""One optimizer under its schedule, update by update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, cast
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lrparity.lr_scheduler._schedule_lr import OnConfigChange, ScheduleLike, ScheduleLR
+from lrparity.lr_scheduler._state import checked
+from lrparity.lr_scheduler._updates import UpdateCounter
+from lrparity.schedules import Numerics
+
+Count = Literal["update", "micro_batch"]
+
+
+class Driver:
+    """Writes ``schedule(k)`` into the param groups before update k, and counts the updates.
+
+    The rate of the next update is written as soon as an update is done, so that whoever looks
+    between two updates sees the rate of the one to come.
+
+    Args:
+        optimizer: the optimizer that takes the steps, not a wrapper.
+        name: what messages call it.
+        schedule: for all its param groups, or a list with one for each.
+        numerics, on_config_change: as in ``lr_scheduler.ScheduleLR``.
+        count: what a schedule of the unit ``"update"`` counts.
+        epoch: the current epoch.
+        first: the update, or micro-batch, to begin with; the state's, if there is one.
+        state: what :meth:`state_dict` returned and a checkpoint brought back, or None.
+        warn: issues a warning, where warnings are to be issued.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        name: str,
+        schedule: ScheduleLike | list[ScheduleLike],
+        *,
+        numerics: Numerics,
+        count: Count,
+        on_config_change: OnConfigChange,
+        epoch: int,
+        first: int,
+        state: Mapping[str, Any] | None,
+        warn: Callable[[str], None],
+    ) -> None:
+        self.optimizer, self.name = optimizer, name
+        self.updates = self.micro_batches = first
+        self.first_groups = len(optimizer.param_groups)
+        self._one_for_all = not isinstance(schedule, list)
+        self._counts_micro_batches = count == "micro_batch"
+        self._epoch = epoch
+        self._failure: Exception | None = None
+        self._warn, self._warned = warn, False
+        if state is not None:
+            self.updates, self.micro_batches = state["updates"], state["micro_batches"]
+            self.first_groups = state["first_groups"]
+        self.scheduler = self._make_scheduler(schedule, numerics, on_config_change, state)
+        self._counter = UpdateCounter(
+            optimizer, before_step=self._before_step, after_update=self._after_update
+        )
+
+    def _make_scheduler(
+        self,
+        schedule: ScheduleLike | list[ScheduleLike],
+        numerics: Numerics,
+        on_config_change: OnConfigChange,
+        state: Mapping[str, Any] | None,
+    ) -> ScheduleLR:
+        one = schedule[0] if isinstance(schedule, list) else schedule
+        self.per_epoch = getattr(one, "unit", "update") == "epoch"
+        begin = state["scheduler"]["last_epoch"] if state is not None else self._step
+        scheduler = ScheduleLR(
+            self.optimizer,
+            schedule,
+            last_epoch=begin - 1,
+            numerics=numerics,
+            on_config_change=on_config_change,
+        )
+        if state is not None:
+            scheduler.load_state_dict(state["scheduler"])
+        scheduler._stop_watching()  # it is told the step, and nobody calls its step()
+        if self._step != begin:  # another epoch, or the schedule had failed at this step
+            scheduler._update_lr(self._step)
+        return scheduler
+
+    @property
+    def _step(self) -> int:
+        """What the schedule is asked for: the update, micro-batch or epoch that comes next."""
+        if self.per_epoch:
+            return self._epoch
+        return self.micro_batches if self._counts_micro_batches else self.updates
+
+    # --- what happens ------------------------------------------------------------------------------
+
+    def begin_epoch(self, epoch: int) -> None:
+        """An epoch begins, counted from 0."""
+        self._epoch = epoch
+        if self.per_epoch:
+            self.scheduler._update_lr(epoch)
+
+    def end_batch(self) -> None:
+        """A micro-batch is done."""
+        self.micro_batches += 1
+        if self._counts_micro_batches and not self.per_epoch:
+            self._write_next()
+
+    def _after_update(self) -> None:
+        self._look_for_edits()  # from within the closure, which is the whole training_step
+        self.updates += 1
+        if not self._counts_micro_batches and not self.per_epoch:
+            self._write_next()
+
+    def _write_next(self) -> None:
+        """Write the rate of an update that may never come: if there is none, that is no error yet."""
+        before = self.scheduler.last_epoch
+        try:
+            self.scheduler._update_lr(self._step)
+        except Exception as error:
+            self.scheduler.last_epoch = before
+            self._failure = error
+
+    def _before_step(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        groups, written = self.optimizer.param_groups, self.scheduler.get_last_lr()
+        if len(groups) != len(written):
+            self._admit_groups(len(written))
+        else:
+            self._look_for_edits()
+
+    def _look_for_edits(self) -> None:
+        """See whether somebody else has set a rate since it was written."""
+        groups, written = self.optimizer.param_groups, self.scheduler.get_last_lr()
+        edits = [
+            (i, group["lr"])
+            for i, (group, rate) in enumerate(zip(groups, written, strict=False))
+            # Reading a tensor would wait for the device at every update.
+            if group["lr"] is not rate
+            and not isinstance(group["lr"], Tensor)
+            and group["lr"] != rate
+        ]
+        if not edits:
+            return
+        steered = [self._steered(i) for i, _ in edits if i >= self.first_groups]
+        if any(steered):
+            self.scheduler._update_lr(self._step)
+        for i, lr in edits:
+            if i < self.first_groups:
+                groups[i]["lr"] = lr  # it lasts for this update
+                self._remark(i, lr)
+
+    def _steered(self, i: int) -> bool:
+        """Take on the ratio that who added a group, such as BackboneFinetuning, has given it."""
+        try:
+            self.optimizer.param_groups[i]["lr_scale"] = self.scheduler._adopted_scale(i)
+        except ValueError:  # the schedule is at 0: there is no ratio
+            return False
+        return True
+
+    def _admit_groups(self, known: int) -> None:
+        if not self._one_for_all and len(self.optimizer.param_groups) > known:
+            raise ValueError(
+                f"A param group was added to the optimizer {self.name!r} while training, and "
+                f"`schedule` is a list of {known}, one for each group. Pass one schedule for all: a "
+                "group that joins keeps the ratio of its lr to the schedule."
+            )
+        self.scheduler._update_lr(self._step)
+
+    def _remark(self, i: int, lr: float) -> None:
+        if self._warned:
+            return
+        self._warned = True
+        self._warn(
+            f"Something else set the learning rate of the optimizer {self.name!r}, param group {i}, to "
+            f"{lr} before update {self.updates}, where the schedule says "
+            f"{self.scheduler.get_last_lr()[i]}. It lasts for that update only, because ScheduleLR "
+            "writes the rate of every update. Let one of them steer: scale a group for good by its "
+            "'lr_scale' entry, or drop the other, or ScheduleLR."
+        )
+
+    def remove(self) -> None:
+        """Let go of the optimizer."""
+        self._counter.remove()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Counters and the scheduler's state, plain Python."""
+        return {
+            "updates": self.updates,
+            "micro_batches": self.micro_batches,
+            "first_groups": self.first_groups,
+            "scheduler": self.scheduler.state_dict(),
+        }
+
+
+def checked_driver_state(state: Any) -> dict[str, Any]:
+    """A driver's state, if it is whole."""
+    for name in ("updates", "micro_batches", "first_groups"):
+        value = state.get(name) if isinstance(state, Mapping) else None
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise ValueError(f"The state of ScheduleLR is damaged: {name!r} is {value!r}.")
+    checked(state.get("scheduler"))
+    return cast("dict[str, Any]", dict(state))

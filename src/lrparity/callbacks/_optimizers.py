@@ -1,0 +1,89 @@
+"""The optimizers of a trainer: their names, and how a user picks them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from torch.optim import Optimizer
+
+BASE = "learning_rate"
+
+
+def raw_optimizers(trainer: Any) -> list[Optimizer]:
+    """The optimizers that take the steps, without the wrappers that hold them."""
+    return [getattr(optimizer, "optimizer", optimizer) for optimizer in trainer.optimizers]
+
+
+def optimizer_names(optimizers: Sequence[Optimizer]) -> list[str]:
+    """Class names, numbered from the second of a class on, as ``LearningRateMonitor`` has them.
+
+    >>> import torch
+    >>> weight = torch.nn.Parameter(torch.zeros(1))
+    >>> optimizer_names([torch.optim.SGD([weight]), torch.optim.Adam([weight]), torch.optim.SGD([weight])])
+    ['SGD', 'Adam', 'SGD-1']
+    """
+    seen: Counter[str] = Counter()
+    names = []
+    for optimizer in optimizers:
+        kind = type(optimizer).__name__
+        names.append(f"{kind}-{seen[kind]}" if seen[kind] else kind)
+        seen[kind] += 1
+    return names
+
+
+def series_names(optimizers: Sequence[Optimizer], base: str = BASE) -> list[list[str]]:
+    """For each optimizer the names of its param groups' rates; one keeps its name as others join.
+
+    >>> import torch
+    >>> weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(4)]
+    >>> one, two = torch.optim.SGD(weights[:1]), torch.optim.Adam([{"params": weights[1:2]}])
+    >>> series_names([one])
+    [['learning_rate']]
+    >>> two.add_param_group({"params": weights[2:3]})
+    >>> two.add_param_group({"params": weights[3:], "name": "head"})
+    >>> series_names([one, two])[1]
+    ['learning_rate/Adam', 'learning_rate/Adam/pg2', 'learning_rate/Adam/head']
+    """
+    bases = [base]
+    if len(optimizers) > 1:
+        bases = [f"{base}/{name}" for name in optimizer_names(optimizers)]
+    return [
+        _distinct([_group_name(start, i, group) for i, group in enumerate(optimizer.param_groups)])
+        for start, optimizer in zip(bases, optimizers, strict=True)
+    ]
+
+
+def pick(optimizers: Sequence[Optimizer], selector: int | str, argument: str) -> int:
+    """The place of the optimizer that a user names by its place or by its name.
+
+    Raises:
+        ValueError: there is none; the message lists those that there are.
+    """
+    names = optimizer_names(optimizers)
+    if isinstance(selector, str) and selector in names:
+        return names.index(selector)
+    numeric = not isinstance(selector, str) or selector.isdecimal()  # YAML keys may be text
+    if numeric and 0 <= int(selector) < len(optimizers):
+        return int(selector)
+    listed = ", ".join(f"{i} ({name!r})" for i, name in enumerate(names))
+    raise ValueError(
+        f"Argument `{argument}` names the optimizer {selector!r}, which configure_optimizers does not "
+        f"return. There are: {listed or 'none'}."
+    )
+
+
+def _group_name(base: str, i: int, group: dict[str, Any]) -> str:
+    name = group.get("name")
+    if name is not None:
+        return f"{base}/{name}"
+    return f"{base}/pg{i + 1}" if i else base
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Number the repeated ones: two groups may have been given one name."""
+    return [
+        name if name not in names[:i] else f"{name}-{names[:i].count(name)}"
+        for i, name in enumerate(names)
+    ]

@@ -1,0 +1,477 @@
+"""``ScheduleLR``: any schedule as a Lightning callback.  No Lightning is imported here."""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections.abc import Mapping
+from typing import Any, cast
+
+from torch.optim import Optimizer
+
+from lrparity import _validation as check
+from lrparity.callbacks._driver import Count, Driver, checked_driver_state
+from lrparity.callbacks._optimizers import (
+    BASE,
+    optimizer_names,
+    pick,
+    raw_optimizers,
+    series_names,
+)
+from lrparity.lr_scheduler import OnConfigChange
+from lrparity.lr_scheduler._schedule_lr import ScheduleLike
+from lrparity.schedules import Numerics, as_schedule
+from lrparity.schedules._schedule import NUMERICS
+
+STATE_FORMAT = "lrparity.callbacks.ScheduleLR"
+STATE_VERSION = 1
+
+
+class ScheduleLR:
+    """Drive the optimizers of a Lightning ``Trainer`` by a schedule, with the bits of Keras.
+
+    Update k of an optimizer, counted from 0, uses::
+
+        lr = float32(schedule(k)) * float32(lr_scale)
+
+    rounded to float32, where ``lr_scale`` is the param group's own entry (default 1).  A schedule of
+    the unit ``"epoch"`` is asked for the epoch instead, ``trainer.current_epoch``, before its first
+    update.  Only real updates count, for each optimizer on its own: an accumulated batch, a step
+    that AMP skipped (of a fused optimizer, too), one without any gradient, and the steps of the other
+    optimizers do not.  ``trainer.global_step`` counts the last three.
+
+    Args:
+        schedule: a schedule, or a function of the step that returns the rate, for all optimizers; or
+            a list with one for each param group; or a mapping from optimizers to any of these.  An
+            optimizer is named by its place in what ``configure_optimizers`` returns, or by its class
+            as ``LearningRateMonitor`` does: ``"SGD"``, a second one ``"SGD-1"``.  A mapping leaves
+            the optimizers that it does not name alone.
+        optimizer: drive only this one, named in the same way.  None: all of them, or those of the
+            mapping.
+        numerics: ``"eager"``: the rates that Keras reports; ``"graph"``: those that a compiled
+            ``model.fit`` applies.
+        count: ``"update"``: the schedule is asked for the number of updates before.
+            ``"micro_batch"``: for that of batches before, as Keras does under
+            ``gradient_accumulation_steps``: an update after n batches in all uses ``schedule(n - 1)``.
+        initial_update: the update (or batch) to begin with where no checkpoint tells it: 0 in a
+            fresh training.
+        on_config_change: what a resume under another schedule does: ``"raise"``, or ``"use_new"`` to
+            go on from the saved update under this one, to extend a training, say.
+        log: log the rate of every batch by itself, as ``"learning_rate"`` or under the name given;
+            with several optimizers or param groups ``"learning_rate/SGD"``, ``".../pg2"``.
+        prog_bar: show what ``log`` logs in the progress bar.
+
+    **When.**  The rate of the next update is written as soon as an update is done, and that of an
+    epoch before the other callbacks hear of it (this callback moves itself to the front of
+    ``trainer.callbacks``): ``LearningRateMonitor`` and the progress bar are right wherever they
+    stand.  In ``on_train_epoch_end`` an optimizer holds the rate of the update to come, as with
+    Lightning's own schedulers.
+
+    **Resume.**  The counts are part of every checkpoint, so the rates after a resume are those of
+    the training that was not interrupted.  A second ``fit`` of one trainer goes on counting, as
+    ``trainer.current_epoch`` does; another trainer starts anew.  A checkpoint that was written
+    without this callback holds no count: with automatic optimisation ``trainer.global_step`` stands
+    in, with a warning; otherwise ``initial_update`` is asked for.
+
+    **Groups.**  One that joins while training, as with ``BackboneFinetuning``, keeps the ratio of its
+    ``lr`` to the schedule; when its ``lr`` is set again, by who added it, it takes on the new
+    ratio.  Setting the ``lr`` of another group lasts for one update, with a warning.
+
+    **Function.**  It is called once for each step, in order.  If it fails for a step that has no
+    update any more, that is no error.
+
+    Raises:
+        TypeError: an argument of another type.
+        ValueError: an unknown option; when training starts, an optimizer that is not there, one that
+            has a scheduler from ``configure_optimizers`` or is driven by two of these callbacks, a
+            list of another length than the param groups; on resume, a state that was saved under
+            another schedule, or that is damaged.
+
+    Source of the semantics: keras/src/optimizers/base_optimizer.py, 3.15.1.  It takes the place of
+    torch's schedulers in ``configure_optimizers``, which count what Lightning steps.
+
+    >>> import torch
+    >>> from lrparity.callbacks import ScheduleLR
+    >>> from lrparity.schedules import CosineDecay
+    >>> ScheduleLR(CosineDecay(0.1, decay_steps=1000), log=True)
+    ScheduleLR(CosineDecay(initial_learning_rate=0.1, decay_steps=1000))
+    """
+
+    def __init__(
+        self,
+        schedule: ScheduleLike
+        | list[ScheduleLike]
+        | dict[int | str, ScheduleLike | list[ScheduleLike]],
+        optimizer: int | str | None = None,
+        *,
+        numerics: Numerics = "eager",
+        count: Count = "update",
+        initial_update: int | None = None,
+        on_config_change: OnConfigChange = "raise",
+        log: bool | str = False,
+        prog_bar: bool = False,
+    ) -> None:
+        self.schedule = _checked_schedule(schedule)
+        self.optimizer = _checked_selector(optimizer, self.schedule)
+        self.numerics = cast("Numerics", check.choice("numerics", numerics, NUMERICS))
+        self.count = cast("Count", check.choice("count", count, ("update", "micro_batch")))
+        self.initial_update = _checked_initial_update(initial_update)
+        self.on_config_change = cast(
+            "OnConfigChange",
+            check.choice("on_config_change", on_config_change, ("raise", "use_new")),
+        )
+        # Lightning sets an attribute `log` on every callback.
+        self._log_name = _checked_log(log)
+        self._prog_bar = check.flag("prog_bar", prog_bar)
+        if self._prog_bar and self._log_name is None:
+            raise ValueError("Argument `prog_bar`=True shows what `log` logs: pass log=True too.")
+        which = ",".join(map(str, self.schedule)) if isinstance(self.schedule, dict) else optimizer
+        # Kept, because Lightning asks for it before every hook.
+        self._state_key = f"ScheduleLR{{'optimizer': {which!r}}}"
+        self._drivers: dict[int, Driver] = {}
+        self._states: dict[int, dict[str, Any]] = {}  # of each optimizer, while none is driven
+        self._restored = False  # the states come from a checkpoint
+        self._fits = True  # and not: tests, with the state of some checkpoint
+        self._trainer: weakref.ref[Any] | None = None
+
+    @property
+    def state_key(self) -> str:
+        """Tells callbacks for different optimizers apart in a checkpoint."""
+        return self._state_key
+
+    @property
+    def updates(self) -> dict[int, int]:
+        """The real updates that each driven optimizer has made, by its place."""
+        states = {i: driver.updates for i, driver in self._drivers.items()}
+        return states or {i: state["updates"] for i, state in self._states.items()}
+
+    def set_multiplier(self, multiplier: float) -> None:
+        """Multiply every rate of the schedules by this from now on; see ``lr_scheduler.ScheduleLR``.
+
+        Raises:
+            RuntimeError: no training is going on.
+            ValueError: not finite in float32, or negative.
+        """
+        if not self._drivers:
+            raise RuntimeError(
+                "set_multiplier() needs an optimizer to act on: call it while training, from "
+                "on_train_start to on_train_end."
+            )
+        for driver in self._drivers.values():
+            driver.scheduler.set_multiplier(multiplier)
+
+    # --- hooks -------------------------------------------------------------------------------------
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Come before all who look at the rate, and forget what another trainer did."""
+        self._fits = stage == "fit"
+        if not self._fits:
+            return
+        if self._trainer is not None and self._trainer() is not trainer:
+            self._states, self._restored = {}, False
+        self._trainer = weakref.ref(trainer)
+        # A new list: Lightning is going through the old one.
+        others = [callback for callback in trainer.callbacks if callback is not self]
+        first = [callback for callback in others if isinstance(callback, ScheduleLR)]
+        rest = [callback for callback in others if not isinstance(callback, ScheduleLR)]
+        trainer.callbacks = [self, *first, *rest]
+
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Listen to load_state_dict() again."""
+        self._fits = True
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Find a mistake before anything is computed."""
+        driven = self._plan(trainer)
+        _check_no_scheduler(trainer, driven)
+        others = [c for c in trainer.callbacks if isinstance(c, ScheduleLR) and c is not self]
+        for other in others:
+            if shared := driven.keys() & other._plan(trainer).keys():
+                name = optimizer_names(raw_optimizers(trainer))[min(shared)]
+                raise ValueError(
+                    f"Two ScheduleLR callbacks drive the optimizer {name!r}. Give each another "
+                    "`optimizer`, or give one of them a mapping of all."
+                )
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Write the first rates; what is written before, Lightning overwrites on resume."""
+        optimizers = raw_optimizers(trainer)
+        names = optimizer_names(optimizers)
+        self._release()
+        if trainer.ckpt_path is not None and not self._restored:
+            self._states = {}  # what this trainer did before is not what that checkpoint did
+
+        def warn(message: str) -> None:
+            if trainer.is_global_zero:
+                warnings.warn(message, UserWarning, stacklevel=2)
+
+        drivers = {}
+        for i, schedule in self._plan(trainer).items():
+            state = self._states.get(i)
+            drivers[i] = driver = Driver(
+                optimizers[i],
+                names[i],
+                schedule,
+                numerics=self.numerics,
+                count=self.count,
+                on_config_change=self.on_config_change,
+                epoch=trainer.current_epoch,
+                first=self._first_step(trainer, names[i], schedule, state, warn),
+                state=state if self._restored else None,
+                warn=warn,
+            )
+            if state is not None and not self._restored and state["scheduler"]["multiplier"] != 1.0:
+                driver.scheduler.set_multiplier(state["scheduler"]["multiplier"])
+        self._drivers, self._states, self._restored = drivers, {}, False
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Write the rates of the epoch."""
+        for driver in self._drivers.values():
+            driver.begin_epoch(trainer.current_epoch)
+
+    def on_train_batch_start(
+        self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Log the rates of the batch, if asked to."""
+        if self._log_name is None:
+            return
+        # self.log costs more than all the rest: only where somebody sees it.  (The last batch's rate
+        # is what callback_metrics hold at the epoch's end.)
+        connector = getattr(trainer, "_logger_connector", None)
+        wanted = getattr(connector, "should_update_logs", True)
+        if not (wanted or self._prog_bar or trainer.is_last_batch):
+            return
+        for names, (i, optimizer) in zip(
+            series_names(raw_optimizers(trainer), self._log_name),
+            enumerate(raw_optimizers(trainer)),
+            strict=True,
+        ):
+            if i not in self._drivers:
+                continue
+            for name, group in zip(names, optimizer.param_groups, strict=True):
+                pl_module.log(
+                    name,
+                    float(group["lr"]),
+                    on_step=True,
+                    on_epoch=False,
+                    prog_bar=self._prog_bar,
+                    logger=bool(trainer.loggers),  # else Lightning warns
+                    batch_size=1,
+                )
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the micro-batch."""
+        for driver in self._drivers.values():
+            driver.end_batch()
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Leave the optimizers alone."""
+        self._release()
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Leave the optimizers alone; Lightning calls no on_train_end then."""
+        try:
+            self._release()
+        except Exception:  # what went wrong first is what the user should see
+            for driver in self._drivers.values():
+                driver.remove()
+
+    # --- state -------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """The counts and the schedules' configs, plain Python."""
+        states = {i: driver.state_dict() for i, driver in self._drivers.items()} or self._states
+        return {
+            "format": STATE_FORMAT,
+            "version": STATE_VERSION,
+            "optimizers": {str(i): state for i, state in states.items()},
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state that :meth:`state_dict` returned, when training starts.
+
+        While the trainer validates, tests or predicts by a checkpoint, it changes nothing: the next
+        ``fit`` goes on from the one before, as ``trainer.current_epoch`` does.
+
+        Raises:
+            ValueError: the state is another one's, damaged, or of an unknown version.
+        """
+        if not isinstance(state_dict, Mapping) or state_dict.get("format") != STATE_FORMAT:
+            raise ValueError(
+                f"This is not the state of lrparity's ScheduleLR callback: {state_dict!r:.200}."
+            )
+        if state_dict.get("version") != STATE_VERSION:
+            raise ValueError(
+                f"The state of ScheduleLR has version {state_dict.get('version')!r}; this lrparity "
+                f"reads version {STATE_VERSION}. Resume with the lrparity that saved it, or a newer "
+                "one."
+            )
+        states = state_dict.get("optimizers")
+        if not isinstance(states, Mapping) or not all(str(i).isdecimal() for i in states):
+            raise ValueError(
+                f"The state of ScheduleLR is damaged: 'optimizers' is {states!r:.200}."
+            )
+        loaded = {int(i): checked_driver_state(state) for i, state in states.items()}
+        if self._fits:
+            self._states, self._restored = loaded, True
+
+    def _release(self) -> None:
+        """Keep the counts, and let go of the optimizers."""
+        if self._drivers:
+            self._states = {i: driver.state_dict() for i, driver in self._drivers.items()}
+            self._restored = False
+        for driver in self._drivers.values():
+            driver.remove()
+        self._drivers = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        states = {i: driver.state_dict() for i, driver in self._drivers.items()} or self._states
+        # `log` and `log_dict` are Lightning's, and methods of the whole module.
+        kept = {k: v for k, v in self.__dict__.items() if k not in ("log", "log_dict")}
+        return kept | {"_drivers": {}, "_states": states, "_trainer": None}
+
+    def __repr__(self) -> str:
+        chosen = "" if self.optimizer is None else f", optimizer={self.optimizer!r}"
+        return f"{type(self).__name__}({self.schedule!r}{chosen})"
+
+    # --- what to drive -----------------------------------------------------------------------------
+
+    def _plan(self, trainer: Any) -> dict[int, ScheduleLike | list[ScheduleLike]]:
+        """Which optimizers are driven, by their places, and by what."""
+        optimizers = raw_optimizers(trainer)
+        if not any(optimizer.param_groups for optimizer in optimizers):  # Lightning makes a mock
+            raise ValueError(
+                "ScheduleLR has nothing to drive: configure_optimizers returns no optimizer."
+            )
+        if isinstance(self.schedule, dict):
+            plan: dict[int, ScheduleLike | list[ScheduleLike]] = {}
+            for selector, schedule in self.schedule.items():
+                i = pick(optimizers, selector, "schedule")
+                if i in plan:
+                    raise ValueError(
+                        f"Argument `schedule` names the optimizer {optimizer_names(optimizers)[i]!r} "
+                        f"twice, by its place and by its class: {list(self.schedule)}."
+                    )
+                plan[i] = schedule
+            return plan
+        if self.optimizer is not None:
+            return {pick(optimizers, self.optimizer, "optimizer"): self.schedule}
+        return dict.fromkeys(range(len(optimizers)), self.schedule)
+
+    def _first_step(
+        self,
+        trainer: Any,
+        name: str,
+        schedule: ScheduleLike | list[ScheduleLike],
+        state: Mapping[str, Any] | None,
+        warn: Any,
+    ) -> int:
+        """What to count from; where a training goes on and nothing says from where, an answer."""
+        if state is not None:
+            return int(state["micro_batches" if self.count == "micro_batch" else "updates"])
+        if self.initial_update is not None:
+            return self.initial_update
+        one = schedule[0] if isinstance(schedule, list) else schedule
+        begun = trainer.global_step > 0 or trainer.fit_loop.total_batch_idx >= 0
+        if not begun or getattr(one, "unit", "update") == "epoch":
+            return 0
+        if self.count == "micro_batch" or not trainer.lightning_module.automatic_optimization:
+            raise ValueError(
+                f"The training goes on, and its checkpoint does not say how many updates the optimizer "
+                f"{name!r} has made, because ScheduleLR was not part of it (or drove other optimizers). "
+                "Pass initial_update=<updates so far>"
+                + (", counted in batches." if self.count == "micro_batch" else ".")
+            )
+        warn(
+            "The training goes on from a checkpoint that was written without ScheduleLR: the schedule "
+            f"begins at trainer.global_step = {trainer.global_step}, which counts steps that AMP "
+            "skipped, too. Pass initial_update=<updates so far> to say otherwise."
+        )
+        return int(trainer.global_step)
+
+
+def _check_no_scheduler(trainer: Any, driven: Mapping[int, Any]) -> None:
+    optimizers = raw_optimizers(trainer)
+    for config in trainer.lr_scheduler_configs:
+        stepped = getattr(config.scheduler, "optimizer", None)
+        stepped = getattr(stepped, "optimizer", stepped)
+        for i in driven:
+            if stepped is optimizers[i]:
+                name, kind = optimizer_names(optimizers)[i], type(config.scheduler).__name__
+                raise ValueError(
+                    f"The optimizer {name!r} has a learning-rate scheduler from configure_optimizers "
+                    f"({kind}), and the callback ScheduleLR drives it too: each would overwrite the "
+                    "other's rates. To keep the callback, return the optimizer alone from "
+                    f"configure_optimizers; to keep {kind}, take ScheduleLR out of the trainer's "
+                    "callbacks, or name another optimizer with `optimizer`."
+                )
+
+
+# --- what the constructor accepts -------------------------------------------------------------------
+
+
+def _checked_schedule(value: Any) -> Any:
+    """The argument, with every schedule in it checked."""
+    if isinstance(value, Mapping):
+        if not value:
+            raise ValueError("Argument `schedule` is an empty mapping: there is nothing to drive.")
+        for key in value:
+            if isinstance(key, bool) or not isinstance(key, int | str):
+                raise TypeError(
+                    "Argument `schedule` must map the places or names of optimizers to schedules. "
+                    f"Received the key {key!r}."
+                )
+        return {key: _checked_list(one, f"schedule[{key!r}]") for key, one in value.items()}
+    return _checked_list(value, "schedule")
+
+
+def _checked_list(value: Any, name: str) -> Any:
+    if not isinstance(value, list | tuple):
+        return as_schedule(value, name)
+    if not value:
+        raise ValueError(f"Argument `{name}` is an empty list: give one schedule per param group.")
+    return [as_schedule(one, f"{name}[{i}]") for i, one in enumerate(value)]
+
+
+def _checked_selector(value: Any, schedule: Any) -> int | str | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        mend = " Pass the place of the optimizer, or its name."
+        if isinstance(value, Optimizer):
+            mend = " A callback finds the optimizers in the trainer: pass the place, such as 0."
+        raise TypeError(
+            f"Argument `optimizer` must be an integer, a string or None. Received: {value!r}.{mend}"
+        )
+    if isinstance(schedule, dict):
+        raise ValueError(
+            f"Argument `optimizer`={value!r} and a mapping as `schedule` both name optimizers. Pass "
+            "one of them."
+        )
+    return value
+
+
+def _checked_initial_update(value: Any) -> int | None:
+    if value is None:
+        return None
+    try:
+        plain = check.integer(value)
+    except TypeError:
+        plain = -1
+    if plain < 0:
+        raise ValueError(
+            "Argument `initial_update` must be an integer >= 0, the number of updates before, or "
+            f"None. Received: initial_update={value!r}."
+        )
+    return plain
+
+
+def _checked_log(value: Any) -> str | None:
+    """The name to log under, or None."""
+    if isinstance(value, str):
+        if not value:
+            raise ValueError("Argument `log` is an empty name. Pass True for 'learning_rate'.")
+        return value
+    return BASE if check.flag("log", value) else None
