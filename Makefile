@@ -26,7 +26,7 @@ $(READY): pyproject.toml $(CONSTRAINTS)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable '.[all,dev]'
 	@touch $@
 
-demo: $(READY) ## train one network in Keras and in torch under the same schedules, and compare (DEMO="--help" for its options)
+demo: $(READY) ## train one network in Keras, in Lightning and in a torch loop under the same schedules, and compare (DEMO="--help" for its options)
 	@$(RUN) examples/demo.py $(DEMO)
 
 test: $(READY) ## all tests, doctests and README snippets, under 15 minutes on two cores

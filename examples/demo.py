@@ -1,4 +1,4 @@
-"""One network, trained by Keras' model.fit and by a plain torch loop with lrparity, and compared.
+"""One network, trained by Keras' model.fit and by Lightning's Trainer.fit with lrparity.
 
 Usage: make demo, or python examples/demo.py --help.
 """
@@ -17,6 +17,7 @@ NEEDED = {
     "lrparity": "lrparity",
     "numpy": "numpy",
     "torch": "torch",
+    "lightning": "lightning",
     "tensorflow": "tensorflow",
     "keras": "keras",
     "tf_keras": "tf_keras",
@@ -40,10 +41,10 @@ class Parser(argparse.ArgumentParser):
 def arguments(argv: list[str] | None) -> tuple[Parser, argparse.Namespace]:
     parser = Parser(
         prog="demo.py",
-        description="Train one network on real data by Keras' model.fit and by a plain torch loop "
-        "with lrparity, from the same weights, on the same batches, under the same learning-rate "
-        "recipes; then count the learning-rate bits that differ and measure how far the weights are "
-        "apart.  Takes about a minute.",
+        description="Train one network on real data by Keras' model.fit, by Lightning's Trainer.fit "
+        "and by a plain torch loop with lrparity, from the same weights, on the same batches, under "
+        "the same learning-rate recipes; then count the learning-rate bits that differ and measure "
+        "how far the weights are apart.  Takes about a minute.",
         epilog="Exit status: 0 if no bit differs and, for the default data and seed, all weights are "
         "within 1e-5; 1 if not; 2 if something is missing or wrong with the options or the data.  "
         'With make, pass options like this: make demo DEMO="--epochs 10 --recipes cosine restarts".',
@@ -121,7 +122,7 @@ def main(argv: list[str] | None = None) -> int:
     if missing:
         parser.error(
             f"not installed: {', '.join(missing)}. `make demo` installs everything by itself; else: "
-            "pip install -e '.[keras,plot]' scikit-learn"
+            "pip install -e '.[lightning,keras,plot]' scikit-learn"
         )
 
     from demo_parts.data import DataError
@@ -133,7 +134,7 @@ def main(argv: list[str] | None = None) -> int:
         table = _table(options)
     except (DataError, OSError) as error:
         parser.error(str(error))
-    print("loading TensorFlow, Keras and torch ...", flush=True)
+    print("loading TensorFlow, Keras, torch and Lightning ...", flush=True)
     try:
         from demo_parts import keras_side
 
@@ -163,11 +164,12 @@ def _table(options: argparse.Namespace) -> Any:
 def run(options: argparse.Namespace, table: Any, started: float) -> int:
     import torch
 
-    from demo_parts import comparison, data, picture, report
+    from demo_parts import comparison, data, lightning_side, picture, report
     from demo_parts.progress import Progress, counted
     from demo_parts.recipes import RECIPES
 
     torch.set_num_threads(1)
+    lightning_side.silence()
 
     chosen = [recipe for recipe in RECIPES if recipe.name in options.recipes]
     seeds = range(options.seed, options.seed + options.seeds)
@@ -216,8 +218,8 @@ def run(options: argparse.Namespace, table: Any, started: float) -> int:
 
 
 def train(recipe: Any, split: Any, progress: Any) -> Any:
-    """Train one network three times, from the same weights and on the same batches."""
-    from demo_parts import data, keras_side, torch_side
+    """Train one network in four ways, from the same weights and on the same batches."""
+    from demo_parts import data, keras_side, lightning_side, torch_side
     from demo_parts.comparison import Outcome
 
     weights = data.initial_weights(split.columns, split.seed)
@@ -227,14 +229,17 @@ def train(recipe: Any, split: Any, progress: Any) -> Any:
     progress.begin("Keras model.fit")
     keras = keras_side.train(recipe, split, weights, about, progress)
     progress.end()
+    progress.begin("Lightning Trainer.fit, twice")
+    lightning = lightning_side.train(recipe, split, weights, about, progress)
+    progress.end()
     progress.begin("torch loop with lrparity")
-    lrparity = torch_side.train_with_lrparity(recipe, split, weights, about, progress)
+    torch_loop = torch_side.train_with_lrparity(recipe, split, weights, about, progress)
     progress.end()
     progress.begin("torch loop, torch.optim.SGD")
-    rates = lrparity.applied.learning_rate.tolist()
+    rates = torch_loop.applied.learning_rate.tolist()
     torch_sgd = torch_side.train_with_torch_sgd(recipe, split, weights, rates, about, progress)
     progress.end()
-    return Outcome(recipe, split.seed, keras, lrparity, torch_sgd)
+    return Outcome(recipe, split.seed, keras, lightning, torch_loop, torch_sgd)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from registry import CASES
 
 STEP_TARGET = 0.25
 MILLION_TARGET = 0.05
+HOOKS_TARGET = 20  # microseconds that the callbacks may add to a batch
 GROUPS = (1, 8)
 
 
@@ -241,6 +242,92 @@ def print_sgd(rounds: int) -> None:
         print(f"  {name:32} {ratio:8.2f}")
 
 
+def print_lightning(rounds: int, batches: int = 400) -> list[str]:
+    """What the callbacks add to a batch, and an epoch against Lightning's own scheduler config."""
+    import logging
+    import warnings
+
+    import lightning.pytorch as pl
+
+    from lrparity import lr_scheduler, schedules
+    from lrparity.callbacks import LearningRateRecorder
+    from lrparity.callbacks import ScheduleLR as Callback
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=UserWarning)
+    decay = schedules.ExponentialDecay(0.1, 1000, 0.9)
+    loader = torch.utils.data.DataLoader([torch.ones(4, 8)] * batches, batch_size=None)
+
+    class Module(pl.LightningModule):
+        def __init__(self, scheduled: Callable) -> None:
+            super().__init__()
+            self.layer, self.scheduled, self.spent = torch.nn.Linear(8, 1), scheduled, 0.0
+
+        def training_step(self, batch, batch_idx):
+            return self.layer(batch).square().mean()
+
+        def configure_optimizers(self):
+            return self.scheduled(torch.optim.SGD(self.parameters(), lr=0.1))
+
+        def on_train_epoch_start(self) -> None:
+            self.begin = time.perf_counter()
+
+        def on_train_epoch_end(self) -> None:
+            self.spent = (time.perf_counter() - self.begin) / batches  # the last epoch's
+
+    def batch_time(callbacks: Callable = list, scheduled: Callable = lambda o: o) -> float:
+        module = Module(scheduled)
+        pl.Trainer(
+            max_epochs=2,  # the first one warms up
+            accelerator="cpu",
+            devices=1,
+            callbacks=callbacks(),
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        ).fit(module, loader)
+        return module.spent
+
+    def with_torch(optimizer):
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": exponential(optimizer), "interval": "step"},
+        }
+
+    def with_lrparity(optimizer):
+        config = lr_scheduler.ScheduleLR(optimizer, decay).lightning_config()
+        return {"optimizer": optimizer, "lr_scheduler": config}
+
+    candidates = {
+        "no schedule": batch_time,
+        "no schedule, a callback without hooks": lambda: batch_time(lambda: [pl.Callback()]),
+        "lr_scheduler.ScheduleLR in the config": lambda: batch_time(scheduled=with_lrparity),
+        "callbacks.ScheduleLR": lambda: batch_time(lambda: [Callback(decay)]),
+        "the same, log=True": lambda: batch_time(lambda: [Callback(decay, log=True)]),
+        "the same, a function": lambda: batch_time(lambda: [Callback(lambda k: 0.1 * 0.99**k)]),
+        "callbacks.LearningRateRecorder": lambda: batch_time(lambda: [LearningRateRecorder()]),
+        "ScheduleLR and LearningRateRecorder": lambda: batch_time(
+            lambda: [Callback(decay), LearningRateRecorder()]
+        ),
+    }
+    result, base = ratios(candidates, lambda: batch_time(scheduled=with_torch), rounds)
+    print(
+        "\nan epoch in Lightning's Trainer, ratio to torch's ExponentialLR in Lightning's lr_scheduler "
+        f"config ({base * 1e6:.0f} us per batch)\n{'':36}{'epoch':>9}{'added per batch':>19}"
+    )
+    failed = []
+    none = result["no schedule"]
+    for name, ratio in result.items():
+        added = (ratio - none) * base * 1e6
+        gated = name.startswith("callbacks") or "and" in name
+        target = f"{HOOKS_TARGET} us" if gated else ""
+        print(f"  {name:38} {ratio:5.2f} {added:15.1f} us   {target:>7}")
+        if gated and added > HOOKS_TARGET:
+            failed.append(f"{name}: {added:.1f} us per batch > {HOOKS_TARGET}")
+    return failed
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds (default 9)")
@@ -256,6 +343,7 @@ def main() -> int:
     failed += print_million(min(options.rounds, 5), 1_000_000)
     print_imports(min(options.rounds, 3))
     print_sgd(options.rounds)
+    failed += print_lightning(options.rounds)
     print("\n" + ("\n".join(["above target:", *failed]) if failed else "every target is met"))
     return int(bool(failed) and options.check)
 

@@ -1,4 +1,4 @@
-"""What differs between Keras' run and lrparity's, and what counts as a failure."""
+"""What differs between Keras' run and the others, and what counts as a failure."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from lrparity.trajectory import Comparison, Trajectory, compare
 
 LIMIT = 1e-5
 """How far weights may be apart, for the default data and seed: some networks amplify a last bit."""
+
+JUDGED = {"lightning": "Lightning", "torch_loop": "the torch loop"}
+"""Whose weights have to be within the limit; torch's own SGD follows another rule."""
 
 
 @dataclass(frozen=True)
@@ -53,33 +56,37 @@ def compare_rates(reference: Trajectory, other: Trajectory) -> RateComparison:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One recipe, trained three times from one seed."""
+    """One recipe, trained four times from one seed."""
 
     recipe: Recipe
     seed: int
     keras: Run
-    lrparity: Run
+    lightning: Run
+    torch_loop: Run
     torch_sgd: Run
 
     @cached_property
     def reported(self) -> RateComparison:
-        """Keras' reported rates against lrparity's."""
-        return compare_rates(self.keras.reported, self.lrparity.reported)
+        """Keras' reported rates against Lightning's."""
+        return compare_rates(self.keras.reported, self.lightning.reported)
 
     @cached_property
     def applied(self) -> RateComparison:
-        """Keras' applied rates against lrparity's."""
-        return compare_rates(self.keras.applied, self.lrparity.applied)
+        """Keras' applied rates against Lightning's."""
+        return compare_rates(self.keras.applied, self.lightning.applied)
 
     @cached_property
-    def distances(self) -> NDArray[np.float64]:
-        """How far lrparity's weights are from Keras', after each epoch."""
-        return distances(self.keras, self.lrparity)
+    def torch_loop_applied(self) -> RateComparison:
+        """Keras' applied rates against the torch loop's."""
+        return compare_rates(self.keras.applied, self.torch_loop.applied)
 
     @cached_property
-    def torch_sgd_distances(self) -> NDArray[np.float64]:
-        """How far the weights of torch's own SGD are from Keras', after each epoch."""
-        return distances(self.keras, self.torch_sgd)
+    def distances(self) -> dict[str, NDArray[np.float64]]:
+        """How far the weights of the others are from Keras', after each epoch."""
+        return {
+            name: distances(self.keras, getattr(self, name))
+            for name in ("lightning", "torch_loop", "torch_sgd")
+        }
 
     @cached_property
     def keras_with_itself(self) -> RateComparison:
@@ -93,18 +100,28 @@ def failures(outcomes: Iterable[Outcome], *, gate_weights: bool) -> list[str]:
     found = []
     for outcome in outcomes:
         place = f"{outcome.recipe.title}, seed {outcome.seed}"
-        for reading in ("reported", "applied"):
-            rates: RateComparison = getattr(outcome, reading)
+        for reading, other, rates in (
+            ("reported", "Lightning", outcome.reported),
+            ("applied", "Lightning", outcome.applied),
+            ("applied", "the torch loop", outcome.torch_loop_applied),
+        ):
             if rates.identical:
                 continue
-            line = f"{place}: {counted(rates.bits, 'bit')} of the {reading} learning rates differ"
+            line = (
+                f"{place}: {counted(rates.bits, 'bit')} of the {reading} learning rates differ "
+                f"between Keras and {other}"
+            )
             first = rates.comparison.first
             if first is not None:
-                line += f", first at update {first.at}: Keras {first.a!r}, lrparity {first.b!r}"
+                line += f", first at update {first.at}: {first.a!r} and {first.b!r}"
             found.append(line)
-        distance = outcome.distances[-1]
-        if gate_weights and not distance <= LIMIT:  # NaN fails too
-            found.append(f"{place}: weights are {distance:.2g} apart, more than {LIMIT:g}")
+        for name, other in JUDGED.items():
+            distance = outcome.distances[name][-1]
+            if gate_weights and not distance <= LIMIT:  # NaN fails too
+                found.append(
+                    f"{place}: the weights of {other} are {distance:.2g} from Keras', more than "
+                    f"{LIMIT:g}"
+                )
     return found
 
 

@@ -100,7 +100,7 @@ def train(
     reported = Trajectory(recorder.reported, metrics=metrics, provenance=origin)
     applied = Trajectory(recorder.applied, reading="applied", metrics=metrics, provenance=origin)
     keras.backend.clear_session()
-    return Run(reported, applied, recorder.weights)
+    return Run(applied, recorder.weights, reported)
 
 
 def make_probe(keras: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The PNG: rates, losses and weight distances of both frameworks, a column per recipe."""
+"""The PNG: rates, losses and weight distances, a column per recipe."""
 
 from __future__ import annotations
 
@@ -26,8 +26,24 @@ KERAS: dict[str, Any] = {
     "alpha": 0.75,
     "solid_capstyle": "butt",
 }
-LRPARITY: dict[str, Any] = {"color": "#12355b", "linewidth": 1.6, "linestyle": (0, (4, 2))}
+LIGHTNING: dict[str, Any] = {"color": "#12355b", "linewidth": 1.6, "linestyle": (0, (4, 2))}
+TORCH_LOOP: dict[str, Any] = {
+    "color": "#3f8f80",
+    "linewidth": 5.0,
+    "alpha": 0.5,
+    "solid_capstyle": "butt",
+}
 TORCH_SGD: dict[str, Any] = {"color": "#c0392b", "linewidth": 1.6}
+
+LEGEND = {
+    "keras": "Keras' model.fit",
+    "lightning": "Lightning's Trainer.fit, lrparity",
+    "torch_loop": "torch loop, lrparity",
+    "torch_sgd": "torch loop, torch.optim.SGD under the same rates",
+}
+
+SMALLEST = 2.0**-26
+"""Where equal weights are drawn: 0 has no logarithm."""
 
 
 def save(path: Path, outcomes: Sequence[Outcome], data: Split, *, gate_weights: bool) -> None:
@@ -70,10 +86,10 @@ def save(path: Path, outcomes: Sequence[Outcome], data: Split, *, gate_weights: 
 
 
 def _title(outcomes: Sequence[Outcome], data: Split, width: int) -> str:
-    differing, compared = count_bits(outcomes)
+    bits = count_bits(rates for one in outcomes for rates in (one.reported, one.applied))
     title = (
-        f"One network, trained by Keras' model.fit and by a torch loop with lrparity: "
-        f"{differing:,} of {compared:,} learning-rate bits differ, reported and applied"
+        "One network, trained by Keras' model.fit and by Lightning's Trainer.fit with lrparity: "
+        f"{bits}, reported and applied"
     )
     configuration = (
         f"{data.table.name} data, {len(data.inputs)} training rows, "
@@ -83,43 +99,47 @@ def _title(outcomes: Sequence[Outcome], data: Split, width: int) -> str:
 
 
 def _rates(ax: Axes, one: Outcome, updates_per_epoch: int) -> None:
-    for run, label, style in (
-        (one.keras, "Keras' model.fit", KERAS),
-        (one.lrparity, "torch loop with lrparity", LRPARITY),
-    ):
-        rates = run.applied.learning_rate
+    for name, style in (("keras", KERAS), ("lightning", LIGHTNING)):
+        rates = getattr(one, name).applied.learning_rate
         epochs = np.arange(len(rates) + 1) / updates_per_epoch
         lasting = np.append(rates, rates[-1])  # each rate lasts until the next update
-        ax.plot(epochs, lasting, drawstyle="steps-post", label=label, **style)
-    differing = one.reported.bits + one.applied.bits
-    _remark(ax, f"{differing} of {64 * one.applied.updates:,} bits differ")
+        ax.plot(epochs, lasting, drawstyle="steps-post", label=LEGEND[name], **style)
+    _remark(ax, count_bits((one.reported, one.applied)).replace("learning-rate ", ""))
 
 
 def _losses(ax: Axes, one: Outcome) -> None:
     epochs = np.arange(1, one.recipe.epochs + 1)
     marker = "o" if len(epochs) == 1 else ""
     ax.plot(epochs, one.keras.applied.metrics["loss"], marker=marker, markersize=12, **KERAS)
-    ax.plot(epochs, one.lrparity.applied.metrics["loss"], marker=marker, **LRPARITY)
+    losses = one.lightning.applied.metrics["loss"]
+    ax.plot(epochs, losses, marker=marker, **LIGHTNING)
+    if len(epochs) == 1:  # the axis would span the last bit of the loss
+        ax.plot(epochs[[0, 0]], [losses[0] / 2, losses[0] * 2], alpha=0.0)
     ax.set_yscale("log")
     _remark(
         ax,
         f"validation accuracy\nKeras {one.keras.validation_accuracy:.4f}\n"
-        f"lrparity {one.lrparity.validation_accuracy:.4f}",
+        f"Lightning {one.lightning.validation_accuracy:.4f}",
     )
 
 
 def _distances(ax: Axes, one: Outcome, gate_weights: bool) -> None:
     epochs = np.arange(1, one.recipe.epochs + 1)
     marker = "o" if len(epochs) == 1 else ""
-    label = "torch.optim.SGD under the same rates"
-    for name, distances, style, rise in (
-        ("torch SGD", one.torch_sgd_distances, {**TORCH_SGD, "label": label}, -7),
-        ("lrparity", one.distances, LRPARITY, 7),
+    torch_sgd, lightning = (one.distances[name][-1] for name in ("torch_sgd", "lightning"))
+    # At a constant rate the two rules are one, and so are the lines.
+    below, above, further_above = -7, 7, 23
+    where = below if torch_sgd > 100 * lightning else further_above
+    for name, title, style, rise in (
+        ("torch_loop", "torch loop", TORCH_LOOP, below),
+        ("torch_sgd", "torch SGD", TORCH_SGD, where),
+        ("lightning", "Lightning", LIGHTNING, above),
     ):
-        shown = np.maximum(distances, 2.0**-26)  # 0 has no logarithm
-        ax.plot(epochs, shown, marker=marker, **style)
+        distances = one.distances[name]
+        shown = np.maximum(distances, SMALLEST)
+        ax.plot(epochs, shown, marker=marker, label=LEGEND[name], **style)
         ax.annotate(
-            f"{name} {distances[-1]:.1e}",
+            f"{title} {distances[-1]:.1e}",
             (epochs[-1], shown[-1]),
             (0, rise),
             textcoords="offset points",
@@ -131,6 +151,7 @@ def _distances(ax: Axes, one: Outcome, gate_weights: bool) -> None:
         ax.axhline(LIMIT, color="#888888", linewidth=1.0, linestyle=":")
         ax.text(0.02, LIMIT, "limit", transform=ax.get_yaxis_transform(), va="bottom")
     ax.set_yscale("log")
+    ax.margins(y=0.2)  # for the lowest remark
 
 
 def _remark(ax: Axes, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Five learning-rate recipes, each as one writes it for Keras and for torch with lrparity."""
+"""Five learning-rate recipes, as one writes them for Keras, for Lightning and for a torch loop."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
+from lrparity import callbacks
 from lrparity.lr_scheduler import (
     CosineDecayLR,
     CosineDecayRestartsLR,
@@ -16,13 +17,24 @@ from lrparity.lr_scheduler import (
     StepDecayLR,
 )
 from lrparity.optim import SGD
-from lrparity.schedules import Numerics
+from lrparity.schedules import (
+    CosineDecay,
+    CosineDecayRestarts,
+    ExponentialDecay,
+    Numerics,
+    StepDecay,
+    TimeBasedDecay,
+)
 
 Parameters = Iterable[torch.nn.Parameter]
 
 
 class Recipe:
-    """A learning-rate recipe for a training of so many epochs and updates."""
+    """A learning-rate recipe for a training of so many epochs and updates.
+
+    Which ``numerics``?  ``"eager"`` gives the rates that Keras reports, ``"graph"`` those that a
+    compiled ``model.fit`` applies.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -38,14 +50,14 @@ class Recipe:
         """The Keras that has it (``keras`` or ``tf_keras``), the optimizer, and callbacks."""
         raise NotImplementedError
 
+    def in_lightning(self, numerics: Numerics) -> tuple[dict[str, Any], callbacks.ScheduleLR]:
+        """The arguments of ``lrparity.optim.SGD``, and the callback for the Trainer."""
+        raise NotImplementedError
+
     def in_torch(
         self, parameters: Parameters, numerics: Numerics
     ) -> tuple[torch.optim.Optimizer, ScheduleLR | None]:
-        """The optimizer, and the scheduler if the recipe needs one.
-
-        Which ``numerics``?  ``"eager"`` gives the rates that Keras reports, ``"graph"`` those that
-        a compiled ``model.fit`` applies.
-        """
+        """The optimizer, and the scheduler if the recipe needs one."""
         raise NotImplementedError
 
 
@@ -65,10 +77,15 @@ class TimeBased(Recipe):
         )
         return tf_keras, optimizer, []
 
+    def in_lightning(self, numerics: Numerics) -> tuple[dict[str, Any], callbacks.ScheduleLR]:
+        """A schedule of the update; ``SGD(decay=...)`` does it as well, without a callback."""
+        schedule = TimeBasedDecay(0.1, decay=0.1 / self.epochs)
+        return {"lr": 0.1, "momentum": 0.8}, callbacks.ScheduleLR(schedule, numerics=numerics)
+
     def in_torch(
         self, parameters: Parameters, numerics: Numerics
     ) -> tuple[torch.optim.Optimizer, ScheduleLR | None]:
-        """The same argument; no scheduler is needed."""
+        """The same argument as in Keras; no scheduler is needed."""
         return SGD(parameters, lr=0.1, momentum=0.8, decay=0.1 / self.epochs), None
 
 
@@ -88,6 +105,11 @@ class DropBased(Recipe):
 
         callback = keras.callbacks.LearningRateScheduler(halve_every_ten_epochs)
         return keras, keras.optimizers.SGD(0.1, momentum=0.9), [callback]
+
+    def in_lightning(self, numerics: Numerics) -> tuple[dict[str, Any], callbacks.ScheduleLR]:
+        """A schedule that knows that it counts epochs."""
+        schedule = StepDecay(0.1, drop=0.5, epochs_drop=10)
+        return {"lr": 0.1, "momentum": 0.9}, callbacks.ScheduleLR(schedule, numerics=numerics)
 
     def in_torch(
         self, parameters: Parameters, numerics: Numerics
@@ -111,6 +133,11 @@ class Exponential(Recipe):
             0.05, decay_steps=41, decay_rate=0.9, staircase=True
         )
         return keras, keras.optimizers.SGD(schedule, momentum=0.9), []
+
+    def in_lightning(self, numerics: Numerics) -> tuple[dict[str, Any], callbacks.ScheduleLR]:
+        """The same arguments as in Keras."""
+        schedule = ExponentialDecay(0.05, decay_steps=41, decay_rate=0.9, staircase=True)
+        return {"lr": 0.05, "momentum": 0.9}, callbacks.ScheduleLR(schedule, numerics=numerics)
 
     def in_torch(
         self, parameters: Parameters, numerics: Numerics
@@ -147,6 +174,17 @@ class Cosine(Recipe):
         )
         return keras, keras.optimizers.SGD(schedule, momentum=0.9), []
 
+    def in_lightning(self, numerics: Numerics) -> tuple[dict[str, Any], callbacks.ScheduleLR]:
+        """The same arguments as in Keras."""
+        schedule = CosineDecay(
+            0.0,
+            decay_steps=self.decay_steps,
+            alpha=0.01,
+            warmup_target=0.1,
+            warmup_steps=self.warmup_steps,
+        )
+        return {"lr": 0.0, "momentum": 0.9}, callbacks.ScheduleLR(schedule, numerics=numerics)
+
     def in_torch(
         self, parameters: Parameters, numerics: Numerics
     ) -> tuple[torch.optim.Optimizer, ScheduleLR | None]:
@@ -181,6 +219,13 @@ class Restarts(Recipe):
             0.05, first_decay_steps=self.first_decay_steps, t_mul=2.0, m_mul=0.8, alpha=0.01
         )
         return keras, keras.optimizers.SGD(schedule, momentum=0.9), []
+
+    def in_lightning(self, numerics: Numerics) -> tuple[dict[str, Any], callbacks.ScheduleLR]:
+        """The same arguments as in Keras."""
+        schedule = CosineDecayRestarts(
+            0.05, first_decay_steps=self.first_decay_steps, t_mul=2.0, m_mul=0.8, alpha=0.01
+        )
+        return {"lr": 0.05, "momentum": 0.9}, callbacks.ScheduleLR(schedule, numerics=numerics)
 
     def in_torch(
         self, parameters: Parameters, numerics: Numerics

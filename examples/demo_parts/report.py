@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import lrparity
-from demo_parts.comparison import LIMIT, Outcome, RateComparison
+from demo_parts.comparison import JUDGED, LIMIT, Outcome, RateComparison
 from demo_parts.data import BATCH_SIZE, Split
 from lrparity.trajectory import provenance
 
@@ -19,15 +19,16 @@ _COLUMNS = (
     ("", "updates", 8),
     ("rate bits that differ", "reported", 11),
     ("rate bits that differ", "applied", 10),
-    ("max|dw| / max|w|", "lrparity", 12),
-    ("max|dw| / max|w|", "torch SGD", 11),
+    ("max|dw| / max|w| from Keras'", "Lightning", 13),
+    ("max|dw| / max|w| from Keras'", "torch loop", 12),
+    ("max|dw| / max|w| from Keras'", "torch SGD", 11),
     ("validation accuracy", "Keras", 12),
-    ("validation accuracy", "lrparity", 10),
+    ("validation accuracy", "Lightning", 11),
 )
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """One line per recipe, Keras against lrparity."""
+    """One line per recipe, Keras against Lightning."""
     return "\n".join(_table(outcomes))
 
 
@@ -45,10 +46,9 @@ def _table(outcomes: Sequence[Outcome]) -> Iterator[str]:
                 str(one.applied.updates),
                 str(one.reported.bits),
                 str(one.applied.bits),
-                f"{one.distances[-1]:.1e}",
-                f"{one.torch_sgd_distances[-1]:.1e}",
+                *(f"{distances[-1]:.1e}" for distances in one.distances.values()),
                 f"{one.keras.validation_accuracy:.4f}",
-                f"{one.lrparity.validation_accuracy:.4f}",
+                f"{one.lightning.validation_accuracy:.4f}",
             ]
         )
 
@@ -64,17 +64,18 @@ def footnotes(outcomes: Sequence[Outcome]) -> str:
     """What the columns of the table mean."""
     notes = [
         ("reported", "what Keras' `optimizer.learning_rate` shows before an update;"),
-        ("", "of lrparity: numerics='eager'"),
+        ("", "in Lightning: ScheduleLR(..., numerics='eager')"),
         (
             "applied",
             "what Keras' compiled update multiplied by, from a probe weight of gradient 1;",
         ),
-        ("", "of lrparity: numerics='graph'"),
+        ("", "in Lightning: ScheduleLR(..., numerics='graph')"),
         (
             "max|dw|",
             "the largest difference of a final weight from Keras'; max|w| the largest weight;",
         ),
-        ("", "torch SGD is torch.optim.SGD, driven by the very same learning rates"),
+        ("", "torch loop is a plain loop with lrparity's scheduler and SGD,"),
+        ("", "torch SGD the same with torch.optim.SGD, under the very same learning rates"),
     ]
     unlike = [one for one in outcomes if one.keras_with_itself.comparison.differing]
     for one in unlike:
@@ -91,12 +92,13 @@ def seeds_table(outcomes: Sequence[Outcome]) -> str:
     """The weight distances of several seeds: a line per seed, a column per recipe."""
     titles = list(dict.fromkeys(one.recipe.title for one in outcomes))
     lines = [
-        "max|dw| / max|w| of lrparity (torch SGD) for each seed",
+        "max|dw| / max|w| of Lightning (torch SGD) for each seed",
         f"{'seed':<8}" + "".join(f"{title:>21}" for title in titles),
     ]
     for seed in dict.fromkeys(one.seed for one in outcomes):
         cells = {
-            one.recipe.title: f"{one.distances[-1]:.1e} ({one.torch_sgd_distances[-1]:.0e})"
+            one.recipe.title: f"{one.distances['lightning'][-1]:.1e} "
+            f"({one.distances['torch_sgd'][-1]:.0e})"
             for one in outcomes
             if one.seed == seed
         }
@@ -104,10 +106,11 @@ def seeds_table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def count_bits(outcomes: Sequence[Outcome]) -> tuple[int, int]:
-    """How many bits of learning rates differ, and how many were compared."""
-    both = [rates for one in outcomes for rates in (one.reported, one.applied)]
-    return sum(rates.bits for rates in both), 32 * sum(rates.updates for rates in both)
+def count_bits(comparisons: Iterable[RateComparison]) -> str:
+    """How many bits of learning rates differ, of how many that were compared."""
+    found = list(comparisons)
+    differing, compared = sum(one.bits for one in found), 32 * sum(one.updates for one in found)
+    return f"{differing:,} of {compared:,} learning-rate bits differ"
 
 
 def verdict(
@@ -118,14 +121,21 @@ def verdict(
     gate_weights: bool,
 ) -> str:
     """What it all comes to, and what the weights were judged by."""
-    differing, compared = count_bits(outcomes)
-    farthest = max(
-        of_first_seed, key=lambda one: (math.isnan(one.distances[-1]), one.distances[-1])
+    in_lightning = count_bits(rates for one in outcomes for rates in (one.reported, one.applied))
+    in_the_loop = count_bits(one.torch_loop_applied for one in outcomes)
+    farthest, where, who = max(
+        (
+            (one.distances[name][-1], one, who)
+            for one in of_first_seed
+            for name, who in JUDGED.items()
+        ),
+        key=lambda entry: (math.isnan(entry[0]), entry[0]),
     )
     lines = [
-        f"{differing:,} of {compared:,} learning-rate bits differ",
-        f"weights are at most {farthest.distances[-1]:.1e} apart "
-        f"({farthest.recipe.title}, seed {farthest.seed}); "
+        f"{in_lightning} between Keras and Lightning, reported and applied",
+        f"{in_the_loop} between Keras and the torch loop, applied",
+        f"weights are at most {farthest:.1e} from Keras' ({where.recipe.title}, seed {where.seed}, "
+        f"{who}); "
         + (
             f"the limit is {LIMIT:g}"
             if gate_weights
@@ -154,7 +164,7 @@ def save(
     main_seed = outcomes[0].seed
     document = {
         "format": "lrparity.demo",
-        "version": 1,
+        "version": 2,
         "passed": not failed,
         "failures": list(failed),
         "weights_gated_at": LIMIT if gate_weights else None,
@@ -183,15 +193,15 @@ def _recipe(one: Outcome, folder: Path | None) -> dict[str, Any]:
         "updates": one.applied.updates,
         "reported": _rates(one.reported),
         "applied": _rates(one.applied),
+        "torch_loop_applied": _rates(one.torch_loop_applied),
         "keras_reported_against_applied": _rates(one.keras_with_itself),
         "weight_distance": {
-            "lrparity": [_finite(x) for x in one.distances.tolist()],
-            "torch_sgd": [_finite(x) for x in one.torch_sgd_distances.tolist()],
+            name: [_finite(x) for x in distances.tolist()]
+            for name, distances in one.distances.items()
         },
         "validation_accuracy": {
-            "keras": one.keras.validation_accuracy,
-            "lrparity": one.lrparity.validation_accuracy,
-            "torch_sgd": one.torch_sgd.validation_accuracy,
+            name: getattr(one, name).validation_accuracy
+            for name in ("keras", "lightning", "torch_loop", "torch_sgd")
         },
         "trajectories": {} if folder is None else _trajectories(one, folder),
     }
@@ -211,9 +221,12 @@ def _trajectories(one: Outcome, folder: Path) -> dict[str, dict[str, str]]:
     """Save the trajectories that were compared; file and checksum of each."""
     (folder / "trajectories").mkdir(exist_ok=True)
     saved = {}
-    for framework, run in (("keras", one.keras), ("lrparity", one.lrparity)):
+    for trainer in ("keras", "lightning", "torch_loop"):
+        run = getattr(one, trainer)
         for trajectory in (run.reported, run.applied):
-            name = f"{framework}_{trajectory.reading}"
+            if trajectory is None:
+                continue
+            name = f"{trainer}_{trajectory.reading}"
             path = Path("trajectories") / f"{one.recipe.name}.{name}.json"
             trajectory.save(folder / path)
             saved[name] = {"file": path.as_posix(), "checksum": trajectory.checksum}
@@ -228,5 +241,5 @@ def _finite(value: float) -> float | None:
 def versions() -> str:
     """The frameworks at work, for the first line on the screen."""
     found = provenance()
-    names = ("keras", "tf_keras", "tensorflow", "torch")
+    names = ("keras", "tf_keras", "tensorflow", "torch", "lightning")
     return ", ".join([f"lrparity {lrparity.__version__}", *(f"{n} {found[n]}" for n in names)])

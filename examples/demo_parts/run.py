@@ -18,14 +18,14 @@ class Run:
     """One training.
 
     Attributes:
-        reported: the learning rates that the framework shows, with the losses and accuracies.
-        applied: the learning rates that the updates multiplied by.
+        applied: the learning rates that the updates multiplied by, with the losses and accuracies.
         weights: the weights after each epoch.
+        reported: the learning rates that the framework shows; None where nobody asked for them.
     """
 
-    reported: Trajectory
     applied: Trajectory
     weights: list[Weights]
+    reported: Trajectory | None = None
 
     @property
     def validation_accuracy(self) -> float:
@@ -36,9 +36,12 @@ class Run:
 def distances(reference: Run, other: Run) -> NDArray[np.float64]:
     """After each epoch, the largest difference of a weight relative to the largest weight."""
     return np.array(
-        [
-            max(float(np.abs(a - b).max()) for a, b in zip(one, two, strict=True))
-            / max(float(np.abs(a).max()) for a in one)
-            for one, two in zip(reference.weights, other.weights, strict=True)
-        ]
+        [distance(one, two) for one, two in zip(reference.weights, other.weights, strict=True)]
     )
+
+
+def distance(reference: Weights, other: Weights) -> float:
+    """The largest difference of a weight relative to the largest weight: max|dw| / max|w|."""
+    largest = max(float(np.abs(weight).max()) for weight in reference)
+    pairs = zip(reference, other, strict=True)
+    return max(float(np.abs(a - b).max()) for a, b in pairs) / largest

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import replace
 from typing import Literal
 
 import torch
 
 from demo_parts.data import BATCH_SIZE, Split
+from demo_parts.network import make_network, weights_of
 from demo_parts.progress import Progress
 from demo_parts.recipes import Recipe
 from demo_parts.run import Run, Weights
 from lrparity.lr_scheduler import ScheduleLR
-from lrparity.schedules import Numerics
 from lrparity.trajectory import Trajectory, provenance
 
-# Keras takes a sigmoid unit and its cross-entropy together, from the logit.  So does this.
 loss_function = torch.nn.BCEWithLogitsLoss()
 
 
@@ -54,15 +52,12 @@ def fit(
 def train_with_lrparity(
     recipe: Recipe, data: Split, weights: Weights, about: dict[str, str | int], progress: Progress
 ) -> Run:
-    """Train under the rates that Keras reports, then anew under those that it applies."""
-    runs: dict[Numerics, Run] = {}
-    for numerics in ("eager", "graph"):
-        network = make_network(weights)
-        optimizer, scheduler = recipe.in_torch(network.parameters(), numerics)
-        log = Log(progress)
-        fit(network, optimizer, scheduler, recipe.scheduler_steps_per, recipe.epochs, data, log)
-        runs[numerics] = log.run({**about, "optimizer": "lrparity.optim.SGD", "numerics": numerics})
-    return replace(runs["graph"], reported=runs["eager"].reported)
+    """Train under the rates that Keras applies."""
+    network = make_network(weights)
+    optimizer, scheduler = recipe.in_torch(network.parameters(), "graph")
+    log = Log(progress)
+    fit(network, optimizer, scheduler, recipe.scheduler_steps_per, recipe.epochs, data, log)
+    return log.run({**about, "optimizer": "lrparity.optim.SGD", "numerics": "graph"})
 
 
 def train_with_torch_sgd(
@@ -80,18 +75,6 @@ def train_with_torch_sgd(
     log = Log(progress)
     fit(network, optimizer, scheduler, "update", recipe.epochs, data, log)
     return log.run({**about, "optimizer": "torch.optim.SGD"})
-
-
-def make_network(weights: Weights) -> torch.nn.Sequential:
-    """One hidden relu layer as wide as the input, and the logit of one sigmoid unit."""
-    columns = len(weights[0])
-    network = torch.nn.Sequential(
-        torch.nn.Linear(columns, columns), torch.nn.ReLU(), torch.nn.Linear(columns, 1)
-    )
-    with torch.no_grad():
-        for parameter, value in zip(network.parameters(), weights, strict=True):
-            parameter.copy_(torch.from_numpy(value.T))  # torch keeps kernels as (units, inputs)
-    return network
 
 
 class Log:
@@ -123,12 +106,11 @@ class Log:
         self.metrics["loss"].append(loss)
         self.metrics["val_loss"].append(loss_function(logits, labels).item())
         self.metrics["val_accuracy"].append(right.double().mean().item())
-        self.weights.append([p.numpy().T.copy() for p in network.parameters()])
+        self.weights.append(weights_of(network))
         self.progress.epoch(epoch, loss)
 
     def run(self, about: dict[str, str | int]) -> Run:
         """What was written down."""
         origin = provenance("torch", **about)
-        reported = Trajectory(self.rates, metrics=self.metrics, provenance=origin)
         applied = Trajectory(self.rates, reading="applied", metrics=self.metrics, provenance=origin)
-        return Run(reported, applied, self.weights)
+        return Run(applied, self.weights)

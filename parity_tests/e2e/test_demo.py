@@ -26,7 +26,10 @@ UPDATES = EPOCHS * 14
 
 
 def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(EXAMPLES), *sys.path])}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(EXAMPLES), *sys.path]),
+        "OMP_NUM_THREADS": "1",  # several of these may run at a time
+    }
     return subprocess.run(
         [sys.executable, *arguments],
         capture_output=True,
@@ -61,11 +64,17 @@ def test_no_bit_differs(short):
         (line,) = [line for line in table.splitlines() if line.startswith(recipe.title + "  ")]
         rows[recipe.name] = line.removeprefix(recipe.title).split()
     assert len(rows) == 5
-    for updates, reported, applied, ours, _torch, *accuracies in rows.values():
+    for updates, reported, applied, lightning, loop, torch_sgd, *accuracies in rows.values():
         assert (int(updates), int(reported), int(applied)) == (UPDATES, 0, 0)
-        assert float(ours) <= 1e-5
+        assert float(lightning) <= comparison.LIMIT
+        assert float(loop) <= comparison.LIMIT
+        assert float(torch_sgd) >= 0
         assert accuracies[0] == accuracies[1]
-    assert f"0 of {5 * 2 * 32 * UPDATES:,} learning-rate bits differ" in finished.stdout
+    for verdict in (
+        f"0 of {5 * 2 * 32 * UPDATES:,} learning-rate bits differ between Keras and Lightning",
+        f"0 of {5 * 32 * UPDATES:,} learning-rate bits differ between Keras and the torch loop",
+    ):
+        assert verdict in finished.stdout
     assert "PASSED" in finished.stdout
     *lines, last = finished.stdout.splitlines()
     assert max(map(len, lines)) <= 120
@@ -81,14 +90,16 @@ def test_picture_and_report_are_written(short):
     assert written["passed"] is True
     assert written["failures"] == []
     assert written["weights_gated_at"] == comparison.LIMIT
-    assert {"keras", "tf_keras", "tensorflow", "torch", "lrparity"} <= set(written["versions"])
+    assert {"keras", "tf_keras", "tensorflow", "torch", "lightning"} <= set(written["versions"])
     assert [recipe["name"] for recipe in written["recipes"]] == [recipe.name for recipe in RECIPES]
     for recipe in written["recipes"]:
-        for reading in ("reported", "applied"):
-            assert recipe[reading]["bits_differing"] == 0
-            assert recipe[reading]["updates"] == UPDATES
-        assert len(recipe["weight_distance"]["lrparity"]) == EPOCHS
-        assert recipe["weight_distance"]["lrparity"][-1] <= comparison.LIMIT
+        for rates in ("reported", "applied", "torch_loop_applied"):
+            assert recipe[rates]["bits_differing"] == 0
+            assert recipe[rates]["updates"] == UPDATES
+        for trainer in ("lightning", "torch_loop"):
+            assert len(recipe["weight_distance"][trainer]) == EPOCHS
+            assert recipe["weight_distance"][trainer][-1] <= comparison.LIMIT
+        assert len(set(recipe["validation_accuracy"])) == 4
 
 
 def test_saved_trajectories_say_the_same(short):
@@ -102,11 +113,18 @@ def test_saved_trajectories_say_the_same(short):
         assert {name: one.checksum for name, one in loaded.items()} == {
             name: saved["checksum"] for name, saved in recipe["trajectories"].items()
         }
-        for reading in ("reported", "applied"):
-            found = compare(loaded[f"keras_{reading}"], loaded[f"lrparity_{reading}"])
+        for theirs, ours in (
+            ("keras_reported", "lightning_reported"),
+            ("keras_applied", "lightning_applied"),
+            ("keras_applied", "torch_loop_applied"),
+        ):
+            found = compare(loaded[theirs], loaded[ours])
             assert found.identical, f"{recipe['name']}: {found}"
             assert found.updates == UPDATES
-            assert len(loaded[f"keras_{reading}"].metrics["loss"]) == EPOCHS
+        keras, lightning = (loaded[f"{one}_applied"].metrics for one in ("keras", "lightning"))
+        for name in ("loss", "val_loss", "val_accuracy"):
+            assert len(keras[name]) == EPOCHS
+            np.testing.assert_allclose(keras[name], lightning[name], rtol=1e-5)
 
 
 def test_reported_and_applied_are_read_apart(short):
@@ -118,7 +136,7 @@ def test_reported_and_applied_are_read_apart(short):
     )
     assert np.flatnonzero(reported.learning_rate != applied.learning_rate).tolist() == [41]
     assert float(applied.learning_rate[41]) == float(np.float32(0.05))
-    ours = Trajectory.load(folder / "trajectories" / "exponential.lrparity_reported.json")
+    ours = Trajectory.load(folder / "trajectories" / "exponential.lightning_reported.json")
     assert comparison.compare_rates(applied, ours).bits > 0  # a recorded run that does differ
 
 
@@ -147,6 +165,66 @@ for kind in (TimeBased, DropBased):
 # --- it can fail ----------------------------------------------------------------------------------
 
 
+PLANTED = """
+import sys
+
+import demo
+from demo_parts.recipes import Cosine
+from lrparity import callbacks
+
+in_lightning, in_torch = Cosine.in_lightning, Cosine.in_torch
+
+
+def one_update_late(recipe, numerics):
+    sgd, callback = in_lightning(recipe, numerics)
+    schedule = callback.schedule
+    return sgd, callbacks.ScheduleLR(lambda k: schedule(max(k - 1, 0), numerics=numerics))
+
+
+def other_momentum(recipe, numerics):
+    sgd, callback = in_lightning(recipe, numerics)
+    return sgd | {"momentum": 0.8}, callback
+
+
+def other_rates(recipe, parameters, numerics):
+    optimizer, scheduler = in_torch(recipe, parameters, numerics)
+    scheduler.set_multiplier(1.0001)
+    return optimizer, scheduler
+
+
+for Cosine.in_lightning, Cosine.in_torch in (
+    (one_update_late, in_torch),
+    (other_momentum, other_rates),
+):
+    print("STATUS", demo.main(["--recipes", "cosine", "--epochs", "2", "--out", sys.argv[1]]))
+"""
+
+
+def test_planted_mistakes_are_found(tmp_path):
+    finished = run_python("-c", PLANTED, str(tmp_path))
+    assert finished.returncode == 0, finished.stderr
+    first, second, rest = finished.stdout.split("STATUS 1")
+    assert rest.strip() == ""
+    assert "PASSED" not in finished.stdout
+
+    reported, applied, weights = failures_in(first)
+    for reading, line in (("reported", reported), ("applied", applied)):
+        assert f"of the {reading} learning rates differ between Keras and Lightning" in line
+        assert "first at update 1: " in line
+    assert "the weights of Lightning are" in weights
+
+    applied, *weights = failures_in(second)
+    assert "of the applied learning rates differ between Keras and the torch loop" in applied
+    for line, whose in zip(weights, comparison.JUDGED.values(), strict=True):
+        assert f"the weights of {whose} are" in line
+
+
+def failures_in(printed: str) -> list[str]:
+    """The lines below FAILED."""
+    _, _, below = printed.partition("FAILED\n")
+    return [line for line in below.splitlines() if line.startswith("  ")]
+
+
 def outcome(*, keras_rates, our_rates, weight=1.0):
     """An outcome without any training: the rates of both readings, and one weight off by some."""
 
@@ -155,10 +233,10 @@ def outcome(*, keras_rates, our_rates, weight=1.0):
         metrics = {"val_accuracy": [1.0]}
         reported = Trajectory(rates, metrics=metrics)
         applied = Trajectory(rates, reading="applied", metrics=metrics)
-        return Run(reported, applied, weights)
+        return Run(applied, weights, reported)
 
     ours = run(our_rates, weight)
-    return comparison.Outcome(RECIPES[0](1, 3), 0, run(keras_rates, 1.0), ours, ours)
+    return comparison.Outcome(RECIPES[0](1, 3), 0, run(keras_rates, 1.0), ours, ours, ours)
 
 
 RATES = np.array([0.1, 0.05, 0.025], np.float32)
@@ -175,33 +253,40 @@ def test_one_flipped_bit_fails(bit):
     flipped = RATES.copy()
     flipped.view(np.uint32)[1] ^= np.uint32(1 << bit)
     found = outcome(keras_rates=RATES, our_rates=flipped)
-    assert found.reported.bits == found.applied.bits == 1
+    assert found.reported.bits == found.applied.bits == found.torch_loop_applied.bits == 1
     assert found.reported.comparison.differing == 1
     failed = comparison.failures([found], gate_weights=False)
-    assert len(failed) == 2
-    assert "1 bit of the reported learning rates differ, first at update 1" in failed[0]
+    assert len(failed) == 3
+    assert "1 bit of the reported learning rates differ" in failed[0]
+    assert "between Keras and Lightning, first at update 1" in failed[0]
+    assert "between Keras and the torch loop, first at update 1" in failed[2]
     assert comparison.exit_status(failed) == 1
     verdict = report.verdict([found], [found], failed, gate_weights=False)
-    assert verdict.startswith("2 of 192 learning-rate bits differ")
+    assert verdict.startswith("2 of 192 learning-rate bits differ between Keras and Lightning")
+    assert "\n1 of 96 learning-rate bits differ between Keras and the torch loop" in verdict
     assert "FAILED" in verdict
     assert "PASSED" not in verdict
 
 
-def test_flip_in_one_reading_fails():
+@pytest.mark.parametrize(
+    ("trainer", "reading"),
+    [("lightning", "reported"), ("lightning", "applied"), ("torch_loop", "applied")],
+)
+def test_flip_in_one_run_and_reading_fails(trainer, reading):
     same = outcome(keras_rates=RATES, our_rates=RATES)
     flipped = RATES.copy()
     flipped.view(np.uint32)[2] ^= np.uint32(1)
-    for reading in ("reported", "applied"):
-        ours = dataclasses.replace(same.lrparity, **{reading: Trajectory(flipped, reading=reading)})
-        failed = comparison.failures([dataclasses.replace(same, lrparity=ours)], gate_weights=False)
-        assert len(failed) == 1
-        assert reading in failed[0]
+    changed = {reading: Trajectory(flipped, reading=reading)}
+    run = dataclasses.replace(getattr(same, trainer), **changed)
+    (line,) = comparison.failures([dataclasses.replace(same, **{trainer: run})], gate_weights=False)
+    assert f"of the {reading} learning rates" in line
+    assert comparison.JUDGED[trainer] in line
 
 
 def test_missing_update_fails():
     found = outcome(keras_rates=RATES, our_rates=RATES[:2])
     assert found.reported.bits == 32
-    assert len(comparison.failures([found], gate_weights=False)) == 2
+    assert len(comparison.failures([found], gate_weights=False)) == 3
 
 
 def test_rate_beyond_float32_fails():
@@ -216,8 +301,18 @@ def test_rate_beyond_float32_fails():
 def test_far_weights_fail_only_where_they_are_judged(weight):
     found = [outcome(keras_rates=RATES, our_rates=RATES, weight=weight)]
     assert comparison.failures(found, gate_weights=False) == []
-    (line,) = comparison.failures(found, gate_weights=True)
-    assert "more than 1e-05" in line
+    for line, whose in zip(
+        comparison.failures(found, gate_weights=True), comparison.JUDGED.values(), strict=True
+    ):
+        assert f"the weights of {whose}" in line
+        assert "more than 1e-05" in line
+
+
+def test_weights_of_torch_sgd_are_not_judged():
+    far = outcome(keras_rates=RATES, our_rates=RATES, weight=2.0)
+    near = outcome(keras_rates=RATES, our_rates=RATES)
+    mixed = dataclasses.replace(near, torch_sgd=far.torch_sgd)
+    assert comparison.failures([mixed], gate_weights=True) == []
 
 
 # --- what is wrong with the input -----------------------------------------------------------------

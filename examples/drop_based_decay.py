@@ -1,0 +1,136 @@
+"""The classic tutorial's drop-based decay, in Keras and in Lightning, side by side.
+
+A ``LearningRateScheduler`` halves the rate every ten epochs; it sets the rate before the first batch
+of an epoch, so the 0.0 that the optimizer is given is never used.  `StepDecay` is the tutorial's
+function; ``FunctionSchedule(step_decay, unit="epoch")`` takes the function itself.
+
+Usage: python examples/drop_based_decay.py [--data ionosphere.csv] [--epochs 50]
+"""
+
+import math
+import sys
+
+import lightning.pytorch as lightning
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.utils.data import DataLoader, TensorDataset
+
+from demo_parts import tutorial
+from demo_parts.network import make_network, weights_of
+from demo_parts.run import distance
+from lrparity import optim
+from lrparity.callbacks import LearningRateRecorder, ScheduleLR
+from lrparity.schedules import StepDecay
+from lrparity.trajectory import Trajectory, compare
+
+BATCH_SIZE, VALIDATION_SPLIT = 28, 0.33
+
+
+def step_decay(epoch):
+    """The tutorial's function."""
+    initial_lrate, drop, epochs_drop = 0.1, 0.5, 10.0
+    return initial_lrate * math.pow(drop, math.floor((1 + epoch) / epochs_drop))
+
+
+def train_in_keras(inputs, labels, epochs):
+    """The tutorial's script, without shuffling; also returns the weights, before and after."""
+    from keras import Input, Sequential, callbacks, layers, optimizers, utils
+
+    utils.set_random_seed(7)
+    columns = inputs.shape[1]
+    model = Sequential([Input([columns])])
+    model.add(layers.Dense(columns, kernel_initializer="normal", activation="relu"))
+    model.add(layers.Dense(1, kernel_initializer="normal", activation="sigmoid"))
+    before = model.get_weights()
+
+    sgd = optimizers.SGD(learning_rate=0.0, momentum=0.9)
+    model.compile(sgd, loss="binary_crossentropy", metrics=["accuracy"])
+    rates = []
+    note = callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: rates.append(float(sgd.learning_rate))
+    )
+    history = model.fit(
+        inputs,
+        labels,
+        validation_split=VALIDATION_SPLIT,
+        epochs=epochs,
+        batch_size=BATCH_SIZE,
+        shuffle=False,
+        callbacks=[callbacks.LearningRateScheduler(step_decay), note],
+        verbose=0,
+    )
+    return Trajectory(rates, metrics=history.history), before, model.get_weights()
+
+
+class Classifier(lightning.LightningModule):
+    """The same network, but for the sigmoid: it is part of the loss."""
+
+    def __init__(self, weights):
+        super().__init__()
+        self.network = make_network(weights)
+
+    def configure_optimizers(self):
+        """Keras' SGD, and no scheduler: the schedule is a callback of the Trainer."""
+        return optim.SGD(self.parameters(), lr=0.0, momentum=0.9)
+
+    def training_step(self, batch, batch_idx):
+        """The loss of a batch; Lightning averages it over the epoch."""
+        inputs, labels = batch
+        loss = binary_cross_entropy_with_logits(self.network(inputs), labels)
+        self.log("loss", loss, on_step=False, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch, batch_idx):
+        """The accuracy after an epoch."""
+        inputs, labels = batch
+        right = (self.network(inputs) > 0) == (labels > 0.5)
+        self.log("val_accuracy", right.float().mean())
+
+
+def train_in_lightning(inputs, labels, epochs, weights):
+    """The same training under the same rates, from the weights that Keras began with."""
+    x, y = torch.from_numpy(inputs), torch.from_numpy(labels)
+    cut = int(len(x) * (1 - VALIDATION_SPLIT))  # where Keras cuts
+    training = DataLoader(TensorDataset(x[:cut], y[:cut]), BATCH_SIZE)
+    validation = DataLoader(TensorDataset(x[cut:], y[cut:]), BATCH_SIZE)
+    recorder = LearningRateRecorder()
+    module = Classifier(weights)
+    trainer = lightning.Trainer(
+        max_epochs=epochs,
+        callbacks=[ScheduleLR(StepDecay(0.1, drop=0.5, epochs_drop=10)), recorder],
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, training, validation)
+    return recorder.trajectory, weights_of(module.network)
+
+
+def main():
+    inputs, labels, epochs = tutorial.begin(__doc__.partition("\n")[0])
+    keras, before, keras_weights = train_in_keras(inputs, labels, epochs)
+    ours, weights = train_in_lightning(inputs, labels, epochs, before)
+
+    print("       learning rate, first batch        loss         validation accuracy")
+    print("epoch        Keras    Lightning     Keras  Lightning     Keras  Lightning")
+    for epoch in sorted({0, *range(4, epochs, 5), epochs - 1}):
+        update = epoch * len(keras) // epochs
+        print(
+            f"{epoch + 1:5}",
+            *(f"{run.learning_rate[update]!s:>12}" for run in (keras, ours)),
+            *(
+                f"{run.metrics[name][epoch]:{width}.4f}"
+                for name in ("loss", "val_accuracy")
+                for run, width in ((keras, 9), (ours, 10))
+            ),
+        )
+    found = compare(keras, ours)
+    print(f"\n{found}")
+    print(f"final weights: max|dw| / max|w| = {distance(keras_weights, weights):.1e}")
+    return 0 if found.identical else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

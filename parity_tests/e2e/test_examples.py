@@ -1,0 +1,186 @@
+"""The examples run as their README says, agree with Keras, and can fail."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import demo
+from demo_parts import data, tutorial
+from lrparity.schedules import CosineDecay, StepDecay, TimeBasedDecay
+
+EXAMPLES = Path(demo.__file__).parent
+EPOCHS = 3
+
+
+def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(EXAMPLES), *sys.path]),
+        "OMP_NUM_THREADS": "1",  # several of these may run at a time
+    }
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=environment,
+    )
+
+
+@pytest.fixture(scope="module")
+def ionosphere(tmp_path_factory) -> str:
+    """A file of the form of the UCI ionosphere data, with numbers drawn at random."""
+    random = np.random.default_rng(0)
+    values = random.uniform(-1, 1, (351, 34)).round(5)
+    values[:, 1] = 0.0  # as in the original
+    labels = np.where(values[:, 0] > 0, "g", "b")
+    path = tmp_path_factory.mktemp("data") / "ionosphere.csv"
+    rows = (",".join([*map(str, row), label]) for row, label in zip(values, labels, strict=True))
+    path.write_text("\n".join(rows))
+    return str(path)
+
+
+# --- side by side with Keras ----------------------------------------------------------------------
+
+
+def check_table(finished, updates: int, schedule) -> None:
+    """The epoch table agrees in every column, and with the schedule; the verdict is clean."""
+    assert finished.stderr == ""
+    assert finished.returncode == 0, finished.stdout
+    rows = [line.split() for line in finished.stdout.splitlines() if re.match(r" *\d+ ", line)]
+    assert [int(row[0]) for row in rows] == [1, EPOCHS]
+    for epoch, *columns in rows:
+        keras, lightning = columns[::2], columns[1::2]
+        assert keras[0] == lightning[0] == str(np.float32(schedule(int(epoch) - 1)))
+        assert abs(float(keras[1]) - float(lightning[1])) < 2e-4  # the loss
+        assert keras[2] == lightning[2]  # the validation accuracy
+    assert f"identical: 0 of {updates} rates differ" in finished.stdout
+    distance = float(finished.stdout.rpartition("=")[2])
+    assert 0 < distance < 1e-5
+
+
+@pytest.mark.keras
+def test_time_based_decay(ionosphere):
+    finished = run_python(
+        str(EXAMPLES / "time_based_decay.py"), "--epochs", str(EPOCHS), "--data", ionosphere
+    )
+    batches = 9  # of 28 of the first 235 rows
+    schedule = TimeBasedDecay(0.1, decay=0.1 / EPOCHS)
+    check_table(finished, EPOCHS * batches, lambda epoch: schedule(batches * epoch))
+    assert "ionosphere data, 351 rows of 34 numbers, 3 epochs" in finished.stdout
+
+
+@pytest.mark.keras
+def test_drop_based_decay():
+    finished = run_python(str(EXAMPLES / "drop_based_decay.py"), "--epochs", str(EPOCHS))
+    check_table(finished, EPOCHS * 14, StepDecay(0.1, drop=0.5, epochs_drop=10))
+    assert "breast cancer data, 569 rows of 30 numbers, 3 epochs" in finished.stdout
+
+
+PLANTED = """
+import runpy
+import sys
+
+from lrparity import schedules
+
+StepDecay, TimeBasedDecay = schedules.StepDecay, schedules.TimeBasedDecay
+schedules.TimeBasedDecay = lambda lr, decay: TimeBasedDecay(lr, decay * 1.00001)
+schedules.StepDecay = lambda lr, drop, epochs_drop: StepDecay(lr, drop, epochs_drop=2)
+for script in sys.argv[1:]:
+    sys.argv = [script, "--epochs", "2"]
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        print("STATUS", end.code)
+"""
+
+
+@pytest.mark.keras
+def test_another_schedule_is_found():
+    scripts = (str(EXAMPLES / f"{name}_based_decay.py") for name in ("time", "drop"))
+    finished = run_python("-c", PLANTED, *scripts)
+    assert finished.returncode == 0, finished.stderr
+    time_based, drop_based, rest = finished.stdout.split("STATUS 1")
+    assert rest.strip() == ""
+    assert "identical" not in finished.stdout
+    assert "different: " in time_based
+    assert "first at update 14 of 'learning_rate'" in drop_based
+
+
+# --- without Keras --------------------------------------------------------------------------------
+
+
+def test_plain_torch_loop_needs_neither_keras_nor_lightning():
+    script = (
+        "import runpy, sys\n"
+        "for name in ('tensorflow', 'keras', 'tf_keras', 'lightning', 'pytorch_lightning'):\n"
+        "    sys.modules[name] = None  # cannot be imported\n"
+        f"runpy.run_path({str(EXAMPLES / 'plain_torch_loop.py')!r}, run_name='__main__')\n"
+    )
+    finished = run_python("-c", script)
+    assert finished.stderr == ""
+    assert finished.returncode == 0
+    lines = [line.split() for line in finished.stdout.splitlines()]
+    batches = 21
+    schedule = CosineDecay(0.1, decay_steps=20 * batches, alpha=0.01)
+    assert len(lines) == 20
+    for epoch, line in enumerate(lines):
+        assert float(line[4]) == pytest.approx(schedule(batches * epoch), abs=1e-9)
+    losses = [float(line[-1]) for line in lines]
+    assert losses[-1] < 0.1 * losses[0]
+
+
+# --- options and data -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--epochs", "0"], "--epochs must be at least 1; found 0"),
+        (["--epochs", "many"], "invalid int value: 'many'"),
+        (["--data", "no-such-file.csv"], "there is no file no-such-file.csv"),
+        (["--shuffle"], "unrecognized arguments: --shuffle"),
+    ],
+)
+def test_bad_options(arguments, words, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["time_based_decay.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        tutorial.begin("what it is")
+    assert ended.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert words in printed.err.splitlines()[-1]
+
+
+def test_a_bad_file_ends_the_script(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("not a table")
+    finished = run_python(str(EXAMPLES / "drop_based_decay.py"), "--data", str(path))
+    assert finished.returncode == 2
+    assert "found 1 column" in finished.stderr.splitlines()[-1]
+    assert "Traceback" not in finished.stderr
+
+
+def test_ionosphere_is_not_scaled(ionosphere):
+    table = data.ionosphere(Path(ionosphere))
+    table.features[0] = 1.0  # as large as the original's columns get
+    inputs, labels = tutorial.scaled(table)
+    assert (inputs == table.features.astype(np.float32)).all()
+    assert labels.shape == (351, 1)
+    larger, _ = tutorial.scaled(data.Table("", "", 3 * table.features, table.labels))
+    np.testing.assert_allclose(larger, inputs, rtol=1e-6)
+
+
+def test_the_readme_lists_every_example():
+    text = (EXAMPLES / "README.md").read_text()
+    scripts = {path.name for path in EXAMPLES.glob("*.py")}
+    assert set(re.findall(r"^\| \[(\w+\.py)\]", text, re.MULTILINE)) == scripts
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        assert (EXAMPLES / target).exists()
+    for script in re.findall(r"examples/(\w+\.\w+)", text):
+        assert (EXAMPLES / script).exists()
