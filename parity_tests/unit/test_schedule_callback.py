@@ -448,8 +448,12 @@ def test_a_function_is_asked_once_per_update_and_not_needed_past_the_end():
         asked.append(step)
         return [0.5, 0.25, 0.125][step]
 
+    class Look(Callback):
+        def on_train_batch_start(self, trainer, *_) -> None:
+            trainer._checkpoint_connector.dump_checkpoint()
+
     module = Module()
-    fit(module, ScheduleLR(rate), max_steps=3, max_epochs=-1)
+    fit(module, ScheduleLR(rate), Look(), max_steps=3, max_epochs=-1)
     assert module.rates[0] == [0.5, 0.25, 0.125]
     assert asked == [0, 1, 2, 3]
     with pytest.raises(IndexError):

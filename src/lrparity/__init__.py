@@ -3,6 +3,7 @@
 ``import lrparity`` loads NumPy only.  What you want is one level down:
 
 - :mod:`lrparity.schedules`: Keras' schedules as pure functions of the update or the epoch;
+- :mod:`lrparity.callbacks`: the same as Lightning callbacks, and a recorder;
 - :mod:`lrparity.lr_scheduler`: the same as torch ``LRScheduler`` classes;
 - :mod:`lrparity.optim`: Keras' SGD rule as a torch optimizer;
 - :mod:`lrparity.trajectory`: what one run did, its file format and its exact comparison;

@@ -20,7 +20,7 @@ import importlib.util
 import os
 from typing import TYPE_CHECKING, Any
 
-HOUSES = {
+_HOUSES = {
     "lightning.pytorch": "lrparity.callbacks.lightning_pytorch",
     "pytorch_lightning": "lrparity.callbacks.pytorch_lightning",
 }
@@ -30,13 +30,13 @@ def _house() -> str:
     """The module that the rule picks."""
     wanted = os.environ.get("LRPARITY_LIGHTNING", "")
     if wanted:
-        if wanted not in HOUSES:
+        if wanted not in _HOUSES:
             raise ImportError(
-                f"LRPARITY_LIGHTNING is {wanted!r}; it must be one of {', '.join(map(repr, HOUSES))}, "
+                f"LRPARITY_LIGHTNING is {wanted!r}; it must be one of {', '.join(map(repr, _HOUSES))}, "
                 "or not be set."
             )
-        return HOUSES[wanted]
-    for name, module in HOUSES.items():
+        return _HOUSES[wanted]
+    for name, module in _HOUSES.items():
         if importlib.util.find_spec(name.partition(".")[0]) is not None:
             return module
     raise ImportError(
@@ -56,3 +56,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_house()), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

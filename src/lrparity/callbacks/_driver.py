@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, cast
 
-from torch import Tensor
 from torch.optim import Optimizer
 
 from lrparity.lr_scheduler._schedule_lr import OnConfigChange, ScheduleLike, ScheduleLR
@@ -60,6 +59,7 @@ class Driver:
             self.updates, self.micro_batches = state["updates"], state["micro_batches"]
             self.first_groups = state["first_groups"]
         self.scheduler = self._make_scheduler(schedule, numerics, on_config_change, state)
+        self._rates = self._held()
         self._counter = UpdateCounter(
             optimizer, before_step=self._before_step, after_update=self._after_update
         )
@@ -83,7 +83,7 @@ class Driver:
         )
         if state is not None:
             scheduler.load_state_dict(state["scheduler"])
-        scheduler._stop_watching()  # it is told the step, and nobody calls its step()
+        scheduler._be_driven()
         if self._step != begin:  # another epoch, or the schedule had failed at this step
             scheduler._update_lr(self._step)
         return scheduler
@@ -95,13 +95,22 @@ class Driver:
             return self._epoch
         return self.micro_batches if self._counts_micro_batches else self.updates
 
+    def _held(self) -> list[Any]:
+        """The rates that the optimizer holds, as the objects that they are: an edit is another."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
     # --- what happens ------------------------------------------------------------------------------
+
+    def set_multiplier(self, multiplier: float) -> None:
+        """See ``lr_scheduler.ScheduleLR.set_multiplier``."""
+        self.scheduler.set_multiplier(multiplier)
+        self._rates = self._held()
 
     def begin_epoch(self, epoch: int) -> None:
         """An epoch begins, counted from 0."""
         self._epoch = epoch
         if self.per_epoch:
-            self.scheduler._update_lr(epoch)
+            self._write(epoch)
 
     def end_batch(self) -> None:
         """A micro-batch is done."""
@@ -110,49 +119,49 @@ class Driver:
             self._write_next()
 
     def _after_update(self) -> None:
-        self._look_for_edits()  # from within the closure, which is the whole training_step
+        if self._held() != self._rates:  # from within the closure, which is all of training_step
+            self._look_for_edits()
         self.updates += 1
         if not self._counts_micro_batches and not self.per_epoch:
             self._write_next()
 
     def _write_next(self) -> None:
         """Write the rate of an update that may never come: if there is none, that is no error yet."""
-        before = self.scheduler.last_epoch
         try:
-            self.scheduler._update_lr(self._step)
+            self.scheduler.step()
         except Exception as error:
-            self.scheduler.last_epoch = before
             self._failure = error
+        self._rates = self._held()
+
+    def _write(self, step: int) -> None:
+        self.scheduler._update_lr(step)
+        self._rates = self._held()
 
     def _before_step(self) -> None:
         if self._failure is not None:
             raise self._failure
-        groups, written = self.optimizer.param_groups, self.scheduler.get_last_lr()
-        if len(groups) != len(written):
-            self._admit_groups(len(written))
-        else:
-            self._look_for_edits()
+        if self._held() != self._rates:
+            if len(self.optimizer.param_groups) != len(self._rates):
+                self._admit_groups(len(self._rates))
+            else:
+                self._look_for_edits()
 
     def _look_for_edits(self) -> None:
-        """See whether somebody else has set a rate since it was written."""
-        groups, written = self.optimizer.param_groups, self.scheduler.get_last_lr()
+        """Somebody else has set a rate since it was written."""
+        groups = self.optimizer.param_groups
         edits = [
             (i, group["lr"])
-            for i, (group, rate) in enumerate(zip(groups, written, strict=False))
-            # Reading a tensor would wait for the device at every update.
-            if group["lr"] is not rate
-            and not isinstance(group["lr"], Tensor)
-            and group["lr"] != rate
+            for i, (group, rate) in enumerate(zip(groups, self._rates, strict=False))
+            if group["lr"] != rate
         ]
-        if not edits:
-            return
         steered = [self._steered(i) for i, _ in edits if i >= self.first_groups]
         if any(steered):
-            self.scheduler._update_lr(self._step)
+            self._write(self._step)
         for i, lr in edits:
             if i < self.first_groups:
                 groups[i]["lr"] = lr  # it lasts for this update
                 self._remark(i, lr)
+        self._rates = self._held()
 
     def _steered(self, i: int) -> bool:
         """Take on the ratio that who added a group, such as BackboneFinetuning, has given it."""
@@ -169,7 +178,7 @@ class Driver:
                 f"`schedule` is a list of {known}, one for each group. Pass one schedule for all: a "
                 "group that joins keeps the ratio of its lr to the schedule."
             )
-        self.scheduler._update_lr(self._step)
+        self._write(self._step)
 
     def _remark(self, i: int, lr: float) -> None:
         if self._warned:

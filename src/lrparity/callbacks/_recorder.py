@@ -119,6 +119,9 @@ class LearningRateRecorder:
         self.path = _checked_path(path)
         self.metrics = _checked_metrics(metrics)
         self.reading = cast("Reading", check.choice("reading", reading, get_args(Reading)))
+        file = None if self.path is None else Path(self.path).name
+        # Kept, because Lightning asks for it before every hook.
+        self._state_key = f"LearningRateRecorder{ {'file': file, 'reading': self.reading}!r}"
         self._trainer: Callable[[], Any] | None = None
         self._fitting = True
         self._begin_anew()
@@ -274,8 +277,7 @@ class LearningRateRecorder:
     @property
     def state_key(self) -> str:
         """The entry in a checkpoint: the same in another folder, and with other metrics."""
-        file = None if self.path is None else Path(self.path).name
-        return f"{type(self).__qualname__}{ {'file': file, 'reading': self.reading}!r}"
+        return self._state_key
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data: the metrics, and the rates or, with ``path``, their counts and checksums."""

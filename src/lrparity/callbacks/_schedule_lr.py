@@ -158,7 +158,7 @@ class ScheduleLR:
                 "on_train_start to on_train_end."
             )
         for driver in self._drivers.values():
-            driver.scheduler.set_multiplier(multiplier)
+            driver.set_multiplier(multiplier)
 
     # --- hooks -------------------------------------------------------------------------------------
 
@@ -221,7 +221,7 @@ class ScheduleLR:
                 warn=warn,
             )
             if state is not None and not self._restored and state["scheduler"]["multiplier"] != 1.0:
-                driver.scheduler.set_multiplier(state["scheduler"]["multiplier"])
+                driver.set_multiplier(state["scheduler"]["multiplier"])
         self._drivers, self._states, self._restored = drivers, {}, False
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:

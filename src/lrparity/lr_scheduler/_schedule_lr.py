@@ -283,17 +283,21 @@ class ScheduleLR(LRScheduler):
         if self._watch is None and not self._first_step_done:
             self._watch_lightning()  # Lightning was loaded after this was constructed
         if self._watch is not None and self._watch.settled(self):
-            self._stop_watching()
+            self._watch.stop()
+            self._watch = None
+            self._forget_table()
         updates = 0 if self._counter is None else self._counter.pending
         if updates > 1 and self._schedules[0].unit == "update":  # at a rate that was not theirs
             refuse_calls_per_epoch(self, updates)
 
-    def _stop_watching(self) -> None:
-        """The unit of the calls is settled: no more hooks for it, and the fast way is open."""
+    def _be_driven(self) -> None:
+        """Whoever calls ``step()`` from here on knows when to: nothing more is checked."""
         if self._watch is not None:
             self._watch.stop()
             self._watch = None
-            self._forget_table()
+        self._first_step_done = True
+        self._step_count = max(self._step_count, 2)  # torch checks the first call
+        self._choose_way()
 
     def _check_epoch(self, epoch: Any) -> None:
         if epoch is not None and (isinstance(epoch, bool) or not isinstance(epoch, Integral)):
@@ -399,11 +403,14 @@ class ScheduleLR(LRScheduler):
         self._seen_scales = seen_scales
         self._scaled = any(scale is not None for scale in seen_scales)
         self._uniform = len(columns) == 1 and not self._scaled
+        self._choose_way()
+
+    def _choose_way(self) -> None:
         # The first step() and, under Accelerate, counting updates, or as long as Lightning may be
         # the wrong caller, every one goes the slow way.
         plain = self._first_step_done and self.count == "calls" and self._watch is None
-        plain = plain and not accelerate_repeats_calls()
-        self._fast_size = self._table_size if plain and not _edited_in_place(seen_scales) else 0
+        plain = plain and not accelerate_repeats_calls() and not _edited_in_place(self._seen_scales)
+        self._fast_size = self._table_size if plain else 0
 
     def _rate(self, schedule: LearningRateSchedule, k: int) -> float:
         if isinstance(schedule, FunctionSchedule) and self.numerics == "eager":
