@@ -83,7 +83,7 @@ def run(house, path, schedule, *arguments, **more):
             "callbacks": [
                 {"class_path": HOUSES[house], "init_args": {"schedule": schedule, **more}}
             ],
-        }
+        },
     }
     path.write_text(yaml.safe_dump(config))
     cli = importlib.import_module(f"{house}.cli")

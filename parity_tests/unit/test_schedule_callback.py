@@ -404,6 +404,22 @@ def test_several_groups_may_be_steered_at_once():
         np.testing.assert_array_equal(np.float32(module.rates[0][k]), np.float32(rates))
 
 
+def test_a_group_is_steered_as_another_joins():
+    class Steering(Callback):
+        def on_train_epoch_start(self, trainer, pl_module) -> None:
+            (optimizer,) = trainer.optimizers
+            if trainer.current_epoch == 2:
+                optimizer.param_groups[1]["lr"] = 0.5
+            if trainer.current_epoch:
+                weight = torch.nn.Parameter(torch.zeros(1))
+                optimizer.add_param_group({"params": [weight], "lr": 0.125})
+
+    module = Module()
+    fit(module, ScheduleLR(lambda k: 0.25), Steering())
+    assert module.rates[0][BATCHES] == [0.25, 0.125]
+    assert module.rates[0][2 * BATCHES :] == [[0.25, 0.5, 0.125]] * BATCHES
+
+
 def test_a_group_joins_a_list_of_schedules():
     class Joining(Callback):
         def on_train_epoch_start(self, trainer, pl_module) -> None:
@@ -523,6 +539,14 @@ def test_a_changed_schedule_is_refused_or_asked_for(tmp_path):
     assert rates == expected(longer, BATCHES, 2 * BATCHES)
 
 
+def test_a_changed_count_is_refused_or_asked_for(tmp_path):
+    path = checkpoint(tmp_path, ScheduleLR(COSINE), accumulate_grad_batches=2)
+    with pytest.raises(ValueError, match="count='update', now count='micro_batch'"):
+        resume(path, ScheduleLR(COSINE, count="micro_batch"))
+    new = ScheduleLR(COSINE, count="micro_batch", on_config_change="use_new")
+    assert resume(path, new) == expected(COSINE, BATCHES, 2 * BATCHES)
+
+
 def test_the_checkpoint_is_plain(tmp_path):
     path = checkpoint(tmp_path, ScheduleLR(COSINE))
     state = torch.load(path, weights_only=True)["callbacks"]["ScheduleLR{'optimizer': None}"]
@@ -555,6 +579,7 @@ def test_a_checkpoint_without_the_callback_by_hand(tmp_path):
         (lambda s: s.update(optimizers=[1]), "'optimizers' is"),
         (lambda s: s["optimizers"]["0"].update(updates=-1), "'updates' is -1"),
         (lambda s: s["optimizers"]["0"].update(updates=True), "'updates' is True"),
+        (lambda s: s["optimizers"]["0"].update(count="days"), "'count' is 'days'"),
         (lambda s: s["optimizers"]["0"].pop("scheduler"), "state of an lrparity scheduler"),
         (lambda s: s["optimizers"].update({"0": 3}), "'updates' is None"),
     ],

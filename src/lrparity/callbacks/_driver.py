@@ -56,6 +56,12 @@ class Driver:
         self._failure: Exception | None = None
         self._warn, self._warned = warn, False
         if state is not None:
+            if state["count"] != count and on_config_change == "raise":
+                raise ValueError(
+                    f"The state was saved with count={state['count']!r}, now count={count!r}. "
+                    'Construct ScheduleLR as it was, or with on_config_change="use_new" to count the '
+                    "other from here on."
+                )
             self.updates, self.micro_batches = state["updates"], state["micro_batches"]
             self.first_groups = state["first_groups"]
         self.scheduler = self._make_scheduler(schedule, numerics, on_config_change, state)
@@ -119,8 +125,7 @@ class Driver:
             self._write_next()
 
     def _after_update(self) -> None:
-        if self._held() != self._rates:  # from within the closure, which is all of training_step
-            self._look_for_edits()
+        self._take_over_changes()  # of within the closure, which is all of training_step
         self.updates += 1
         if not self._counts_micro_batches and not self.per_epoch:
             self._write_next()
@@ -140,22 +145,26 @@ class Driver:
     def _before_step(self) -> None:
         if self._failure is not None:
             raise self._failure
-        if self._held() != self._rates:
-            if len(self.optimizer.param_groups) != len(self._rates):
-                self._admit_groups(len(self._rates))
-            else:
-                self._look_for_edits()
+        self._take_over_changes()
 
-    def _look_for_edits(self) -> None:
-        """Somebody else has set a rate since it was written."""
-        groups = self.optimizer.param_groups
+    def _take_over_changes(self) -> None:
+        """Admit param groups that have joined, and see which rates somebody else has set."""
+        if self._held() == self._rates:
+            return
+        groups, known = self.optimizer.param_groups, len(self._rates)
+        if len(groups) > known and not self._one_for_all:
+            raise ValueError(
+                f"A param group was added to the optimizer {self.name!r} while training, and "
+                f"`schedule` is a list of {known}, one for each group. Pass one schedule for all: a "
+                "group that joins keeps the ratio of its lr to the schedule."
+            )
         edits = [
             (i, group["lr"])
             for i, (group, rate) in enumerate(zip(groups, self._rates, strict=False))
             if group["lr"] != rate
         ]
         steered = [self._steered(i) for i, _ in edits if i >= self.first_groups]
-        if any(steered):
+        if any(steered) or len(groups) != known:
             self._write(self._step)
         for i, lr in edits:
             if i < self.first_groups:
@@ -170,15 +179,6 @@ class Driver:
         except ValueError:  # the schedule is at 0: there is no ratio
             return False
         return True
-
-    def _admit_groups(self, known: int) -> None:
-        if not self._one_for_all and len(self.optimizer.param_groups) > known:
-            raise ValueError(
-                f"A param group was added to the optimizer {self.name!r} while training, and "
-                f"`schedule` is a list of {known}, one for each group. Pass one schedule for all: a "
-                "group that joins keeps the ratio of its lr to the schedule."
-            )
-        self._write(self._step)
 
     def _remark(self, i: int, lr: float) -> None:
         if self._warned:
@@ -198,7 +198,10 @@ class Driver:
 
     def state_dict(self) -> dict[str, Any]:
         """Counters and the scheduler's state, plain Python."""
+        if self._failure is None:  # a ratio that was set since the last update would be lost
+            self._take_over_changes()
         return {
+            "count": "micro_batch" if self._counts_micro_batches else "update",
             "updates": self.updates,
             "micro_batches": self.micro_batches,
             "first_groups": self.first_groups,
@@ -212,5 +215,7 @@ def checked_driver_state(state: Any) -> dict[str, Any]:
         value = state.get(name) if isinstance(state, Mapping) else None
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise ValueError(f"The state of ScheduleLR is damaged: {name!r} is {value!r}.")
+    if state.get("count") not in ("update", "micro_batch"):
+        raise ValueError(f"The state of ScheduleLR is damaged: 'count' is {state.get('count')!r}.")
     checked(state.get("scheduler"))
     return cast("dict[str, Any]", dict(state))
