@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from bits import assert_same_bits
+from lrparity import lr_scheduler
 from lrparity.schedules import CosineDecay, PiecewiseConstantDecay, StepDecay
 from registry import CASES
 
@@ -151,6 +152,25 @@ def test_every_rate_is_the_schedule_at_the_real_update(house, optimizers, precis
     assert [one.tolist() for one in series] == module.rates
     if amp:
         assert trainer.global_step > len(module.rates[0]), "nothing overflowed"
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("precision", ["AMP", "AMP, fused"])
+def test_a_torch_scheduler_that_counts_updates(accumulate, precision):
+    """Lightning calls it after a skipped step, too."""
+    pl = importlib.import_module(HOUSES[0])
+    module = make_module(pl, fused="fused" in precision, overflow=True)
+    configure = type(module).configure_optimizers
+
+    def configured(self):
+        (optimizer,) = configure(self)
+        scheduler = lr_scheduler.ScheduleLR(optimizer, COSINE, count="updates")
+        return {"optimizer": optimizer, "lr_scheduler": scheduler.lightning_config()}
+
+    type(module).configure_optimizers = configured
+    trainer = fit(pl, module, [], accumulate=accumulate, amp=True)
+    assert trainer.global_step > len(module.rates[0]), "nothing overflowed"
+    assert_rates(module.rates[0], COSINE)
 
 
 @pytest.mark.parametrize("accumulate", [1, 2, 3])
