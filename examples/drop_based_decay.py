@@ -11,17 +11,14 @@ import math
 import sys
 
 import lightning.pytorch as lightning
-import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
-from torch.utils.data import DataLoader, TensorDataset
 
 from demo_parts import tutorial
 from demo_parts.network import make_network, weights_of
-from demo_parts.run import distance
 from lrparity import optim
 from lrparity.callbacks import LearningRateRecorder, ScheduleLR
 from lrparity.schedules import StepDecay
-from lrparity.trajectory import Trajectory, compare
+from lrparity.trajectory import Trajectory
 
 BATCH_SIZE, VALIDATION_SPLIT = 28, 0.33
 
@@ -89,10 +86,7 @@ class Classifier(lightning.LightningModule):
 
 def train_in_lightning(inputs, labels, epochs, weights):
     """The same training under the same rates, from the weights that Keras began with."""
-    x, y = torch.from_numpy(inputs), torch.from_numpy(labels)
-    cut = int(len(x) * (1 - VALIDATION_SPLIT))  # where Keras cuts
-    training = DataLoader(TensorDataset(x[:cut], y[:cut]), BATCH_SIZE)
-    validation = DataLoader(TensorDataset(x[cut:], y[cut:]), BATCH_SIZE)
+    training, validation = tutorial.loaders(inputs, labels, BATCH_SIZE, VALIDATION_SPLIT)
     recorder = LearningRateRecorder()
     module = Classifier(weights)
     trainer = lightning.Trainer(
@@ -112,24 +106,7 @@ def main():
     inputs, labels, epochs = tutorial.begin(__doc__.partition("\n")[0])
     keras, before, keras_weights = train_in_keras(inputs, labels, epochs)
     ours, weights = train_in_lightning(inputs, labels, epochs, before)
-
-    print("       learning rate, first batch        loss         validation accuracy")
-    print("epoch        Keras    Lightning     Keras  Lightning     Keras  Lightning")
-    for epoch in sorted({0, *range(4, epochs, 5), epochs - 1}):
-        update = epoch * len(keras) // epochs
-        print(
-            f"{epoch + 1:5}",
-            *(f"{run.learning_rate[update]!s:>12}" for run in (keras, ours)),
-            *(
-                f"{run.metrics[name][epoch]:{width}.4f}"
-                for name in ("loss", "val_accuracy")
-                for run, width in ((keras, 9), (ours, 10))
-            ),
-        )
-    found = compare(keras, ours)
-    print(f"\n{found}")
-    print(f"final weights: max|dw| / max|w| = {distance(keras_weights, weights):.1e}")
-    return 0 if found.identical else 1
+    return tutorial.report(keras, ours, keras_weights, weights)
 
 
 if __name__ == "__main__":

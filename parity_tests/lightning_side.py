@@ -14,16 +14,26 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
+import pytest
 import torch
 from torch.utils.data import DataLoader
 
-LIGHTNING_WARNINGS = (
-    # A list in memory needs no worker processes.
-    "ignore:The '.*_dataloader' does not have many workers",
+from lrparity.callbacks import ScheduleLR
+
+QUIET: dict[str, Any] = {
+    "accelerator": "cpu",
+    "devices": 1,
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
+"""A Trainer that only trains."""
+
+RESUMED_WITHIN_AN_EPOCH = pytest.mark.filterwarnings(
     # That is what is tested, and the account goes by updates, not by batches.
-    "ignore:You're resuming from a checkpoint that ended before the epoch ended",
+    "ignore:You're resuming from a checkpoint that ended before the epoch ended"
 )
-"""For ``pytestmark = [pytest.mark.filterwarnings(one) for one in LIGHTNING_WARNINGS]``."""
 
 
 class Update(NamedTuple):
@@ -169,14 +179,15 @@ def make_trainer(
         precision = importlib.import_module(f"{house.__name__}.plugins.precision")
         arguments["plugins"] = [precision.MixedPrecision("16-mixed", "cpu", scaler)]
     checkpointing = any(isinstance(one, house.callbacks.ModelCheckpoint) for one in callbacks)
-    quiet = {
-        "max_epochs": 3,
-        "accelerator": "cpu",
-        "devices": 1,
-        "logger": False,
-        "enable_checkpointing": checkpointing,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "num_sanity_val_steps": 0,
-    }
-    return house.Trainer(callbacks=list(callbacks), **quiet | arguments)
+    own = {"max_epochs": 3, "enable_checkpointing": checkpointing, "num_sanity_val_steps": 0}
+    return house.Trainer(callbacks=list(callbacks), **QUIET | own | arguments)
+
+
+class ForgetsOne(ScheduleLR):
+    """Saves one update too few: what the tests of resume must notice."""
+
+    def state_dict(self) -> dict[str, Any]:
+        state = super().state_dict()
+        for one in state["optimizers"].values():
+            one["updates"] = max(one["updates"] - 1, 0)
+        return state

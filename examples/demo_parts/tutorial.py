@@ -1,4 +1,4 @@
-"""What the two tutorial examples need before they begin: options, data, and quiet frameworks."""
+"""What the two tutorial examples need before they begin, and the table at their end."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 from demo_parts import data
+from demo_parts.run import Weights, distance
+from lrparity.trajectory import Trajectory, compare
 
 
 def begin(description: str) -> tuple[data.Array, data.Array, int]:
@@ -49,3 +53,35 @@ def scaled(table: data.Table) -> tuple[data.Array, data.Array]:
     largest = np.abs(table.features).max(axis=0)
     largest[largest == 0] = 1.0
     return (table.features / largest).astype(np.float32), table.labels.astype(np.float32)[:, None]
+
+
+def loaders(
+    inputs: data.Array, labels: data.Array, batch_size: int, validation_split: float
+) -> tuple[DataLoader, DataLoader]:
+    """The batches to train on and those to validate on, cut where Keras cuts."""
+    x, y = torch.from_numpy(inputs), torch.from_numpy(labels)
+    cut = int(len(x) * (1 - validation_split))
+    training, validation = TensorDataset(x[:cut], y[:cut]), TensorDataset(x[cut:], y[cut:])
+    return DataLoader(training, batch_size), DataLoader(validation, batch_size)
+
+
+def report(keras: Trajectory, ours: Trajectory, keras_weights: Weights, weights: Weights) -> int:
+    """Print both trainings side by side; the exit status: 0 if no bit of a rate differs."""
+    epochs = len(keras.metrics["loss"])
+    print("       learning rate, first batch        loss         validation accuracy")
+    print("epoch        Keras    Lightning     Keras  Lightning     Keras  Lightning")
+    for epoch in sorted({0, *range(4, epochs, 5), epochs - 1}):
+        update = epoch * len(keras) // epochs
+        print(
+            f"{epoch + 1:5}",
+            *(f"{run.learning_rate[update]!s:>12}" for run in (keras, ours)),
+            *(
+                f"{run.metrics[name][epoch]:{width}.4f}"
+                for name in ("loss", "val_accuracy")
+                for run, width in ((keras, 9), (ours, 10))
+            ),
+        )
+    found = compare(keras, ours)
+    print(f"\n{found}")
+    print(f"final weights: max|dw| / max|w| = {distance(keras_weights, weights):.1e}")
+    return 0 if found.identical else 1

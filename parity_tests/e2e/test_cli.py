@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
 
+from examples_side import EXAMPLES, run_python
+from lightning_side import QUIET
 from lrparity.schedules import (
     CosineDecay,
     ExponentialDecay,
@@ -19,7 +19,6 @@ from lrparity.schedules import (
     StepDecay,
 )
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 HOUSES = {
     "lightning.pytorch": "lrparity.callbacks.ScheduleLR",  # where `lightning` is installed
     "pytorch_lightning": "lrparity.callbacks.pytorch_lightning.ScheduleLR",
@@ -73,13 +72,8 @@ def run(house, path, schedule, *arguments, **more):
     config = {
         "seed_everything": 0,
         "trainer": {
+            **QUIET,
             "max_epochs": EPOCHS,
-            "accelerator": "cpu",
-            "devices": 1,
-            "logger": False,
-            "enable_checkpointing": False,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
             "callbacks": [
                 {"class_path": HOUSES[house], "init_args": {"schedule": schedule, **more}}
             ],
@@ -171,10 +165,7 @@ def test_mistakes_are_named(schedule, more, message, tmp_path, capsys):
 
 
 def test_the_example(tmp_path):
-    command = [sys.executable, EXAMPLES / "lightning_cli.py", "fit"]
-    command += ["--config", EXAMPLES / "lightning_cli.yaml", "--trainer.max_epochs=2"]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
-    )
+    script, config = EXAMPLES / "lightning_cli.py", EXAMPLES / "lightning_cli.yaml"
+    done = run_python(str(script), "fit", "--config", str(config), "--trainer.max_epochs=2")
     assert done.returncode == 0, done.stderr
     assert "learning_rate" in done.stdout

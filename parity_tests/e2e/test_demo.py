@@ -2,12 +2,9 @@
 
 import dataclasses
 import json
-import os
 import subprocess
-import sys
 import time
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,28 +13,13 @@ import demo
 from demo_parts import comparison, data, report
 from demo_parts.recipes import RECIPES
 from demo_parts.run import Run
+from examples_side import EXAMPLES, run_python
 from lrparity.trajectory import Trajectory, compare
 
 pytestmark = pytest.mark.keras
 
-EXAMPLES = Path(demo.__file__).parent
 EPOCHS = 3
 UPDATES = EPOCHS * 14
-
-
-def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(EXAMPLES), *sys.path]),
-        "OMP_NUM_THREADS": "1",  # several of these may run at a time
-    }
-    return subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env=environment,
-    )
 
 
 def run_demo(*arguments: str) -> subprocess.CompletedProcess[str]:

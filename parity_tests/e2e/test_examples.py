@@ -1,35 +1,17 @@
 """The examples run as their README says, agree with Keras, and can fail."""
 
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import demo
 from demo_parts import data, tutorial
+from examples_side import EXAMPLES, run_python
 from lrparity.schedules import CosineDecay, StepDecay, TimeBasedDecay
 
-EXAMPLES = Path(demo.__file__).parent
 EPOCHS = 3
-
-
-def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(EXAMPLES), *sys.path]),
-        "OMP_NUM_THREADS": "1",  # several of these may run at a time
-    }
-    return subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env=environment,
-    )
 
 
 @pytest.fixture(scope="module")

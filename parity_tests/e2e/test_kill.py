@@ -29,7 +29,7 @@ from fsspec.implementations.local import LocalFileOpener
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from bits import assert_same_bits
-from lightning_side import Tiny, append_line, make_trainer
+from lightning_side import ForgetsOne, Tiny, append_line, make_trainer
 from lrparity import lr_scheduler
 from lrparity.callbacks import LearningRateRecorder, ScheduleLR
 from lrparity.schedules import CosineDecay, StepDecay
@@ -97,16 +97,6 @@ CASES = {
         {"scheduler": lambda optimizer: lr_scheduler.ScheduleLR(optimizer, PER_UPDATE)},
     ),
 }
-
-
-class ForgetsOne(ScheduleLR):
-    """Saves one update too few."""
-
-    def state_dict(self) -> dict[str, Any]:
-        state = super().state_dict()
-        for one in state["optimizers"].values():
-            one["updates"] = max(one["updates"] - 1, 0)
-        return state
 
 
 MUTANTS = {"mutant": Case(by_number, callbacks=lambda: [ForgetsOne(PER_UPDATE)])}

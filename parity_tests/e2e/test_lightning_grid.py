@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from bits import assert_same_bits
+from lightning_side import QUIET
 from lrparity import lr_scheduler
 from lrparity.schedules import CosineDecay, PiecewiseConstantDecay, StepDecay
 from registry import CASES
@@ -95,12 +96,7 @@ def fit(pl, module, callbacks, *, accumulate=1, amp=False, epochs=EPOCHS):
         accumulate_grad_batches=accumulate if module.automatic_optimization else 1,
         callbacks=callbacks,
         plugins=plugins,
-        accelerator="cpu",
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
+        **QUIET,
     )
     torch.manual_seed(0)
     data = [torch.randn(4, 3) for _ in range(BATCHES)]

@@ -23,13 +23,13 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from bits import assert_same_bits
-from lightning_side import LIGHTNING_WARNINGS, Tiny, Update, make_trainer
+from lightning_side import RESUMED_WITHIN_AN_EPOCH, ForgetsOne, Tiny, Update, make_trainer
 from lrparity import lr_scheduler
 from lrparity.callbacks import ScheduleLR
 from lrparity.schedules import CosineDecay, StepDecay
 
 pytestmark = [
-    *(pytest.mark.filterwarnings(one) for one in LIGHTNING_WARNINGS),
+    RESUMED_WITHIN_AN_EPOCH,
     # The callback that wrote the checkpoint is not wanted in the run that goes on.
     pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`, callbacks used"),
     # OnExceptionCheckpoint makes Lightning look for something to go on from, and there is nothing.
@@ -540,16 +540,6 @@ def test_every_checkpoint_loads_as_weights_only(name, tmp_path):
 
 
 # --- does the check see anything? -------------------------------------------------------------------
-
-
-class ForgetsOne(ScheduleLR):
-    """Saves one update too few."""
-
-    def state_dict(self) -> dict[str, Any]:
-        state = super().state_dict()
-        for one in state["optimizers"].values():
-            one["updates"] = max(one["updates"] - 1, 0)
-        return state
 
 
 class IgnoresLoad(ScheduleLR):

@@ -18,6 +18,7 @@ import torch
 from torch.optim import lr_scheduler as torch_lr
 
 from bits import assert_same_bits
+from lightning_side import QUIET
 from lrparity.lr_scheduler import CosineDecayLR, ScheduleLR, _schedule_lr
 from lrparity.schedules import CosineDecay, ExponentialDecay, FunctionSchedule, StepDecay
 from registry import EXAMPLES, example_id
@@ -90,16 +91,7 @@ def make_module(pl, configure, *, hooks=None, batches=5, manual=False):
 
 
 def make_trainer(pl, epochs=3, **options):
-    return pl.Trainer(
-        max_epochs=epochs,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        accelerator="cpu",
-        devices=1,
-        **options,
-    )
+    return pl.Trainer(max_epochs=epochs, **QUIET | options)
 
 
 def by_config(schedule=COSINE, **options):

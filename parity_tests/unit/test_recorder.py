@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 
+from lightning_side import QUIET
 from lrparity.callbacks import _rates, _recorder, _track
 from lrparity.callbacks._rates import RatesInFile, RatesInMemory, read_side_file
 from lrparity.optim import SGD
@@ -162,18 +163,8 @@ def trainer_of(callbacks, house=HOUSES[0], amp=False, **more):
     if amp:
         precision = importlib.import_module(f"{house}.plugins.precision")
         more["plugins"] = [precision.MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))]
-    quiet = {
-        "max_epochs": 3,
-        "accelerator": "cpu",
-        "devices": 1,
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "num_sanity_val_steps": 0,
-        "limit_val_batches": 0,
-    }
-    return pl.Trainer(callbacks=callbacks, **quiet | more)
+    own = {"max_epochs": 3, "num_sanity_val_steps": 0, "limit_val_batches": 0}
+    return pl.Trainer(callbacks=callbacks, **QUIET | own | more)
 
 
 def fit(module, callbacks, house=HOUSES[0], ckpt_path=None, **more):

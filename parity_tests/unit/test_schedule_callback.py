@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import BackboneFinetuning, Callback, LearningRa
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from bits import assert_same_bits
+from lightning_side import QUIET, RESUMED_WITHIN_AN_EPOCH
 from lrparity import lr_scheduler
 from lrparity.callbacks import ScheduleLR
 from lrparity.schedules import (
@@ -81,17 +82,8 @@ def loader():
 
 
 def make_trainer(*callbacks, **arguments):
-    settings = {
-        "max_epochs": 3,
-        "accelerator": "cpu",
-        "devices": 1,
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "log_every_n_steps": 1,
-    }
-    return pl.Trainer(callbacks=list(callbacks), **settings | arguments)
+    own = {"max_epochs": 3, "log_every_n_steps": 1}
+    return pl.Trainer(callbacks=list(callbacks), **QUIET | own | arguments)
 
 
 def fit(module, *callbacks, **arguments):
@@ -476,7 +468,7 @@ def test_a_function_is_asked_once_per_update_and_not_needed_past_the_end():
         fit(Module(), ScheduleLR(rate), max_steps=4, max_epochs=-1)
 
 
-@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch")
+@RESUMED_WITHIN_AN_EPOCH
 def test_a_checkpoint_after_the_last_rate_of_a_function(tmp_path):
     rates = [0.5, 0.25, 0.125]
     trainer = fit(Module(), ScheduleLR(lambda k: rates[k]), max_steps=3, max_epochs=-1)
@@ -704,19 +696,11 @@ def test_either_callback_runs_in_either_trainer(trainer_of, callback_of, tmp_pat
             optimizer.register_step_pre_hook(hook)
             return optimizer
 
-    settings = {
-        "accelerator": "cpu",
-        "devices": 1,
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
     rates = []
     for epochs in (1, 3):
         module = Own()
         trainer = house.Trainer(
-            max_epochs=epochs, callbacks=[callbacks.ScheduleLR(COSINE, log=True)], **settings
+            max_epochs=epochs, callbacks=[callbacks.ScheduleLR(COSINE, log=True)], **QUIET
         )
         path = tmp_path / "one.ckpt"
         trainer.fit(module, loader(), ckpt_path=path if epochs > 1 else None)
