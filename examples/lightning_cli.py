@@ -59,4 +59,5 @@ def inverse_square_root(update: int) -> float:
 
 
 if __name__ == "__main__":
-    LightningCLI(Classifier)
+    # Without a logger, the CLI would save each run's config here, and refuse the second run.
+    LightningCLI(Classifier, save_config_callback=None)

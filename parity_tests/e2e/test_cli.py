@@ -164,7 +164,7 @@ def test_mistakes_are_named(schedule, more, message, tmp_path, capsys):
     assert message in capsys.readouterr().err
 
 
-def test_the_example(tmp_path):
+def test_the_example():
     script, config = EXAMPLES / "lightning_cli.py", EXAMPLES / "lightning_cli.yaml"
     done = run_python(str(script), "fit", "--config", str(config), "--trainer.max_epochs=2")
     assert done.returncode == 0, done.stderr

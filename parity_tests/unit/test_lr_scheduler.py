@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 import io
 import math
@@ -995,3 +996,26 @@ def test_a_sequence_under_accelerate_is_refused(monkeypatch):
     with pytest.raises(RuntimeError, match="step_scheduler_with_optimizer=False"):
         wrapped.step()
     AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.int64])
+def test_a_tensor_that_cannot_hold_every_rate_is_refused(dtype):
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=torch.ones((), dtype=dtype), foreach=False)
+    with pytest.raises(ValueError, match="cannot hold every float32 learning rate"):
+        ScheduleLR(optimizer, lambda k: 0.999)
+
+
+def test_a_step_that_is_no_method_can_be_scheduled():
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    optimizer.step = functools.partial(optimizer.step)  # as torch.compile(optimizer.step) is
+    scheduler = ScheduleLR(optimizer, lambda k: 0.5 / (k + 1))
+    rates = []
+    for _ in range(3):
+        weight.grad = torch.ones(1)
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates == [0.5, 0.25, float(np.float32(0.5 / 3))]
+    assert weight.item() == pytest.approx(-sum(rates))

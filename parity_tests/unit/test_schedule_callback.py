@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import copy
+import functools
 import importlib
 import pickle
+import warnings
 
 import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch.callbacks import BackboneFinetuning, Callback, LearningRateMonitor
+from lightning.pytorch.callbacks import (
+    BackboneFinetuning,
+    Callback,
+    LearningRateFinder,
+    LearningRateMonitor,
+)
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 from bits import assert_same_bits
@@ -311,6 +318,13 @@ def test_a_copy_trains_like_the_original(copied):
     used = ScheduleLR(COSINE)
     fit(Module(), used)
     assert copied(used).state_dict() == used.state_dict()
+    module = Module()
+    fit(module, copied(used))
+    assert module.rates[0] == expected(COSINE, 3 * BATCHES)
+    module, longer = Module(), copied(used)
+    longer.load_state_dict(used.state_dict())
+    fit(module, longer, max_epochs=1)
+    assert module.rates[0] == expected(COSINE, BATCHES, 3 * BATCHES)
 
 
 def test_no_hook_stays_on_the_optimizer():
@@ -446,6 +460,233 @@ def test_a_rate_set_within_training_step_is_remarked_too():
         fit(Meddling(), ScheduleLR(COSINE), max_epochs=1)
 
 
+# --- what happens in the middle of a fit ------------------------------------------------------------
+
+
+class FindsOnTheWay(LearningRateFinder):
+    """As in Lightning's documentation: steps of a trial, and then a checkpoint is restored."""
+
+    def on_fit_start(self, *_) -> None:
+        pass
+
+    def on_train_epoch_start(self, trainer, pl_module) -> None:
+        if trainer.current_epoch == 1:
+            self.lr_find(trainer, pl_module)
+            pl_module.rates[0] = pl_module.rates[0][:BATCHES]  # those of the trial
+
+
+@pytest.mark.parametrize("schedule_first", [True, False])
+def test_the_steps_of_a_finder_do_not_count(schedule_first, tmp_path):
+    class Found(Module):
+        lr = 7.0
+
+    finder = FindsOnTheWay(num_training_steps=10, early_stop_threshold=None, update_attr=False)
+    callback, module = ScheduleLR(COSINE), Found()
+    both = [callback, finder] if schedule_first else [finder, callback]
+    trainer = make_trainer(*both, default_root_dir=tmp_path)
+    module.train_dataloader = loader
+    trainer.fit(module)
+    assert module.rates[0] == expected(COSINE, 3 * BATCHES)
+    assert callback.updates == {0: 3 * BATCHES}
+
+
+@pytest.mark.parametrize("unit", ["update", "epoch"])
+def test_optimizers_may_be_exchanged(unit):
+    class Exchange(Callback):
+        def on_train_epoch_start(self, trainer, pl_module) -> None:
+            trainer.strategy.setup_optimizers(trainer)
+
+    schedule = COSINE if unit == "update" else StepDecay(0.1, 0.5, 2)
+    callback, module = ScheduleLR(schedule), Module()
+    fit(module, callback, Exchange())
+    steps = np.arange(3 * BATCHES) if unit == "update" else np.repeat(np.arange(3), BATCHES)
+    assert module.rates[0] == schedule(steps).tolist()
+    assert callback.updates == {0: 3 * BATCHES}
+
+
+def test_lr_scale_may_be_changed_at_any_time(tmp_path):
+    class Scale(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+            if trainer.global_step == 5:
+                trainer.optimizers[0].param_groups[0]["lr_scale"] = 0.5
+                trainer.save_checkpoint(tmp_path / "five.ckpt")
+
+    module = Module()
+    fit(module, ScheduleLR(COSINE), Scale())
+    rates = expected(COSINE, 3 * BATCHES)
+    rates[5:] = [rate / 2 for rate in rates[5:]]
+    assert module.rates[0] == rates
+    resumed = Module()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before")
+        make_trainer(ScheduleLR(COSINE)).fit(resumed, loader(), ckpt_path=tmp_path / "five.ckpt")
+    assert resumed.rates[0] == rates[5 : 5 + len(resumed.rates[0])]
+
+
+def scaled(scale):
+    return lambda p: torch.optim.SGD([{"params": list(p), "lr_scale": scale}], lr=7.0)
+
+
+def test_lr_scale_changed_before_a_resume(tmp_path):
+    path = checkpoint(tmp_path, ScheduleLR(COSINE), module=Module(scaled(0.25)))
+    message = "began with lr_scale=0.25 in param group 0 of 'SGD', .* now made with lr_scale=0.5"
+    with pytest.raises(ValueError, match=message):
+        resume(path, ScheduleLR(COSINE), module=Module(scaled(0.5)))
+    new = ScheduleLR(COSINE, on_config_change="use_new")
+    rates = resume(path, new, module=Module(scaled(0.5)))
+    assert rates == [rate * 0.5 for rate in expected(COSINE, BATCHES, 2 * BATCHES)]
+    assert resume(path, ScheduleLR(COSINE), module=Module(scaled(0.25))) == [
+        rate * 0.25 for rate in expected(COSINE, BATCHES, 2 * BATCHES)
+    ]
+
+
+class SAM(torch.optim.Optimizer):
+    """Sharpness-aware minimisation, as it is passed around: the inner optimizer steps."""
+
+    def __init__(self, parameters, lr) -> None:
+        super().__init__(parameters, {"lr": lr})
+        self.base_optimizer = torch.optim.SGD(self.param_groups, lr=lr)
+        self.param_groups = self.base_optimizer.param_groups
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        with torch.enable_grad():
+            closure()
+            loss = closure()
+        self.base_optimizer.step()
+        return loss
+
+
+class Own(torch.optim.Optimizer):
+    """Steps by itself, and keeps another for something else."""
+
+    def __init__(self, parameters, lr) -> None:
+        super().__init__(parameters, {"lr": lr})
+        self.optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        with torch.enable_grad():
+            loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.sub_(group["lr"] * parameter.grad)
+        return loss
+
+
+@pytest.mark.parametrize("kind", [SAM, Own])
+def test_wrappers_that_are_optimizers(kind):
+    module, callback = Module(lambda p: kind(p, lr=7.0)), ScheduleLR(COSINE)
+    fit(module, callback)
+    assert module.rates[0] == expected(COSINE, 3 * BATCHES)
+    assert callback.updates == {0: 3 * BATCHES}
+
+
+def test_the_inner_optimizer_may_step_alone():
+    class ByHand(Module):
+        def training_step(self, batch, batch_idx):
+            self.manual_backward(self.head(self.backbone(batch)).square().mean())
+            (optimizer,) = self.trainer.optimizers
+            optimizer.base_optimizer.step()
+            optimizer.zero_grad()
+
+    used = []
+
+    def make(parameters):
+        optimizer = SAM(parameters, lr=7.0)
+        hook = lambda inner, *_: used.append(inner.param_groups[0]["lr"])  # noqa: E731
+        optimizer.base_optimizer.register_step_pre_hook(hook)
+        return optimizer
+
+    callback = ScheduleLR(COSINE)
+    fit(ByHand(make, automatic=False), callback)
+    assert used == expected(COSINE, 3 * BATCHES)
+    assert callback.updates == {0: 3 * BATCHES}
+
+
+def test_weights_that_change_without_a_step_are_remarked():
+    class Unseen(Module):
+        def training_step(self, batch, batch_idx):
+            with torch.no_grad():
+                self.head.weight += 0.1
+
+    with pytest.warns(
+        UserWarning, match=r"'SGD' changed in epoch 0, but no step\(\) of it was seen"
+    ):
+        fit(Unseen(automatic=False), ScheduleLR(COSINE))
+
+
+def test_an_optimizer_that_waits_is_not_remarked():
+    class Waiting(Module):
+        def training_step(self, batch, batch_idx):
+            return None
+
+    fit(Waiting(automatic=False), ScheduleLR(COSINE))
+
+
+def test_a_callback_in_use_is_not_taken_away():
+    callback = ScheduleLR(COSINE)
+
+    class Nested(Callback):
+        def on_train_epoch_start(self, trainer, pl_module) -> None:
+            if trainer.current_epoch == 1:
+                with pytest.raises(RuntimeError, match="still in use by another trainer"):
+                    fit(Module(), callback)
+                inner = Module()
+                fit(inner, copy.deepcopy(callback))
+                assert inner.rates[0] == expected(COSINE, 3 * BATCHES)
+
+    module = Module()
+    fit(module, callback, Nested())
+    assert module.rates[0] == expected(COSINE, 3 * BATCHES)
+
+
+def test_a_training_that_failed_leaves_a_callback_that_works():
+    class Joining(Callback):
+        def on_train_epoch_start(self, trainer, pl_module) -> None:
+            group = {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.5}
+            trainer.optimizers[0].add_param_group(group)
+
+    callback, module = ScheduleLR([COSINE]), Module()
+    with pytest.raises(ValueError, match="`schedule` is a list of 1"):
+        fit(Module(), callback, Joining())
+    fit(module, callback)
+    assert module.rates[0] == expected(COSINE, 3 * BATCHES)
+
+
+def test_no_hook_stays_when_a_second_optimizer_is_refused():
+    made = []
+
+    def make(parameters):
+        made.extend(two(parameters))
+        return made
+
+    with pytest.raises(ValueError, match="2 schedules for 1 param groups"):
+        fit(Module(make, automatic=False), ScheduleLR({0: COSINE, 1: [COSINE, DROPS]}))
+    assert not any(optimizer._optimizer_step_post_hooks for optimizer in made)
+
+
+def test_a_step_that_is_no_method():
+    def make(parameters):
+        optimizer = torch.optim.SGD(parameters, lr=7.0)
+        optimizer.step = functools.partial(optimizer.step)  # as torch.compile(optimizer.step) is
+        return optimizer
+
+    module = Module(make)
+    fit(module, ScheduleLR(COSINE))
+    assert module.rates[0] == expected(COSINE, 3 * BATCHES)
+
+
+def test_both_counts_go_on_in_a_second_fit():
+    callback = ScheduleLR(COSINE, count="micro_batch")
+    trainer, module = make_trainer(callback, max_epochs=1, accumulate_grad_batches=2), Module()
+    trainer.fit(module, loader())
+    trainer.fit_loop.max_epochs = 2
+    trainer.fit(module, loader())
+    assert callback.updates == {0: BATCHES}
+    assert module.rates[0] == COSINE(np.arange(1, 2 * BATCHES, 2)).tolist()
+
+
 # --- functions -------------------------------------------------------------------------------------
 
 
@@ -466,6 +707,37 @@ def test_a_function_is_asked_once_per_update_and_not_needed_past_the_end():
     assert asked == [0, 1, 2, 3]
     with pytest.raises(IndexError):
         fit(Module(), ScheduleLR(rate), max_steps=4, max_epochs=-1)
+
+
+def test_a_function_is_asked_once_whatever_happens(tmp_path):
+    asked = []
+
+    def rate(step):
+        asked.append(step)
+        return 0.5 / (step + 1)
+
+    class Busy(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+            callback.set_multiplier(1.0 + batch_idx)
+            if trainer.global_step == 2:
+                group = {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.5}
+                trainer.optimizers[0].add_param_group(group)
+            trainer._checkpoint_connector.dump_checkpoint()
+
+    callback = ScheduleLR(rate)
+    fit(Module(), callback, Busy(), max_epochs=1)
+    assert asked == [0, 1, 2, 3, 4]
+
+
+def test_an_error_of_a_function_says_at_which_update():
+    def rate(step):
+        return [0.5, 0.25][step]
+
+    with pytest.raises(IndexError) as caught:
+        fit(Module(), ScheduleLR(rate))
+    assert caught.value.__notes__ == [
+        "ScheduleLR asked the schedule of the optimizer 'SGD' for update 2."
+    ]
 
 
 @RESUMED_WITHIN_AN_EPOCH
@@ -571,6 +843,10 @@ def test_a_checkpoint_without_the_callback_by_hand(tmp_path):
         (lambda s: s.update(optimizers=[1]), "'optimizers' is"),
         (lambda s: s["optimizers"]["0"].update(updates=-1), "'updates' is -1"),
         (lambda s: s["optimizers"]["0"].update(updates=True), "'updates' is True"),
+        (lambda s: s["optimizers"]["0"].update(updates=10**30), "'updates' is 1000"),
+        (lambda s: s["optimizers"]["0"].update(scales=[1]), "'scales' is"),
+        (lambda s: s.update(version=True), "version True"),
+        (lambda s: s["optimizers"].update({"1" * 5000: {}}), "'optimizers' is"),
         (lambda s: s["optimizers"]["0"].update(count="days"), "'count' is 'days'"),
         (lambda s: s["optimizers"]["0"].pop("scheduler"), "state of an lrparity scheduler"),
         (lambda s: s["optimizers"].update({"0": 3}), "'updates' is None"),

@@ -136,6 +136,11 @@ def test_a_step_that_amp_skips(fused):
     assert counts == [1, 0, 0, 1]
 
 
+def test_what_cannot_be_watched_is_refused():
+    with pytest.raises(TypeError, match="object has no step hooks"):
+        UpdateCounter(object())
+
+
 def test_neither_keeps_the_other_alive():
     optimizer, _ = make()
     counter = UpdateCounter(optimizer, after_update=lambda: None)

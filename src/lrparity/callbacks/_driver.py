@@ -7,7 +7,12 @@ from typing import Any, Literal, cast
 
 from torch.optim import Optimizer
 
-from lrparity.lr_scheduler._schedule_lr import OnConfigChange, ScheduleLike, ScheduleLR
+from lrparity.lr_scheduler._schedule_lr import (
+    OnConfigChange,
+    ScheduleLike,
+    ScheduleLR,
+    edited_in_place,
+)
 from lrparity.lr_scheduler._state import checked
 from lrparity.lr_scheduler._updates import UpdateCounter
 from lrparity.schedules import Numerics
@@ -28,8 +33,10 @@ class Driver:
         numerics, on_config_change: as in ``lr_scheduler.ScheduleLR``.
         count: what a schedule of the unit ``"update"`` counts.
         epoch: the current epoch.
-        first: the update, or micro-batch, to begin with; the state's, if there is one.
+        updates, micro_batches: what was done before; the state's, if there is one.
         state: what :meth:`state_dict` returned and a checkpoint brought back, or None.
+        scales: the groups' ``lr_scale`` as the user has written them, before a checkpoint's.
+        listens: whether the steps of the optimizer are the trainer's, and not a trial's.
         warn: issues a warning, where warnings are to be issued.
     """
 
@@ -43,12 +50,17 @@ class Driver:
         count: Count,
         on_config_change: OnConfigChange,
         epoch: int,
-        first: int,
+        updates: int,
+        micro_batches: int,
         state: Mapping[str, Any] | None,
+        scales: list[float | None],
+        listens: Callable[[], bool],
         warn: Callable[[str], None],
     ) -> None:
         self.optimizer, self.name = optimizer, name
-        self.updates = self.micro_batches = first
+        self.updates, self.micro_batches = updates, micro_batches
+        self._scales = scales
+        self._listens = listens
         self.first_groups = len(optimizer.param_groups)
         self._one_for_all = not isinstance(schedule, list)
         self._counts_micro_batches = count == "micro_batch"
@@ -62,10 +74,11 @@ class Driver:
                     'Construct ScheduleLR as it was, or with on_config_change="use_new" to count the '
                     "other from here on."
                 )
+            self._restore_scales(state["scales"], on_config_change)
             self.updates, self.micro_batches = state["updates"], state["micro_batches"]
             self.first_groups = state["first_groups"]
         self.scheduler = self._make_scheduler(schedule, numerics, on_config_change, state)
-        self._rates = self._held()
+        self._note()
         self._counter = UpdateCounter(
             optimizer, before_step=self._before_step, after_update=self._after_update
         )
@@ -94,6 +107,22 @@ class Driver:
             scheduler._update_lr(self._step)
         return scheduler
 
+    def _restore_scales(self, saved: list[float | None], on_config_change: OnConfigChange) -> None:
+        """Notice where the user has changed a scale: the checkpoint's has taken its place."""
+        for i, (old, new) in enumerate(zip(saved, self._scales, strict=False)):
+            if old == new:
+                continue
+            if on_config_change == "raise":
+                raise ValueError(
+                    f"The training began with lr_scale={old} in param group {i} of {self.name!r}, and "
+                    f"the optimizer is now made with lr_scale={new}. Make it as it was, or construct "
+                    'ScheduleLR with on_config_change="use_new" to go on under the new one.'
+                )
+            if new is None:
+                self.optimizer.param_groups[i].pop("lr_scale", None)
+            else:
+                self.optimizer.param_groups[i]["lr_scale"] = new
+
     @property
     def _step(self) -> int:
         """What the schedule is asked for: the update, micro-batch or epoch that comes next."""
@@ -105,12 +134,18 @@ class Driver:
         """The rates that the optimizer holds, as the objects that they are: an edit is another."""
         return [group["lr"] for group in self.optimizer.param_groups]
 
+    def _note(self) -> None:
+        """Remember what the groups hold, to see who else writes."""
+        self._rates = self._held()
+        self._seen_scales = [group.get("lr_scale") for group in self.optimizer.param_groups]
+        self._live_scales = edited_in_place(self._seen_scales)
+
     # --- what happens ------------------------------------------------------------------------------
 
     def set_multiplier(self, multiplier: float) -> None:
         """See ``lr_scheduler.ScheduleLR.set_multiplier``."""
         self.scheduler.set_multiplier(multiplier)
-        self._rates = self._held()
+        self._note()
 
     def begin_epoch(self, epoch: int) -> None:
         """An epoch begins, counted from 0."""
@@ -125,6 +160,8 @@ class Driver:
             self._write_next()
 
     def _after_update(self) -> None:
+        if not self._listens():
+            return
         self._take_over_changes()  # of within the closure, which is all of training_step
         self.updates += 1
         if not self._counts_micro_batches and not self.per_epoch:
@@ -135,21 +172,29 @@ class Driver:
         try:
             self.scheduler.step()
         except Exception as error:
+            unit = "micro-batch" if self._counts_micro_batches else "update"
+            error.add_note(
+                f"ScheduleLR asked the schedule of the optimizer {self.name!r} for {unit} {self._step}."
+            )
             self._failure = error
         self._rates = self._held()
 
     def _write(self, step: int) -> None:
         self.scheduler._update_lr(step)
-        self._rates = self._held()
+        self._note()
 
     def _before_step(self) -> None:
+        if not self._listens():
+            return
         if self._failure is not None:
             raise self._failure
         self._take_over_changes()
 
     def _take_over_changes(self) -> None:
         """Admit param groups that have joined, and see which rates somebody else has set."""
-        if self._held() == self._rates:
+        scales = [group.get("lr_scale") for group in self.optimizer.param_groups]
+        rescaled = self._live_scales or scales != self._seen_scales
+        if self._held() == self._rates and not rescaled:
             return
         groups, known = self.optimizer.param_groups, len(self._rates)
         if len(groups) > known and not self._one_for_all:
@@ -164,13 +209,13 @@ class Driver:
             if group["lr"] != rate
         ]
         steered = [self._steered(i) for i, _ in edits if i >= self.first_groups]
-        if any(steered) or len(groups) != known:
+        if any(steered) or rescaled or len(groups) != known:
             self._write(self._step)
         for i, lr in edits:
             if i < self.first_groups:
                 groups[i]["lr"] = lr  # it lasts for this update
                 self._remark(i, lr)
-        self._rates = self._held()
+        self._note()
 
     def _steered(self, i: int) -> bool:
         """Take on the ratio that who added a group, such as BackboneFinetuning, has given it."""
@@ -205,6 +250,7 @@ class Driver:
             "updates": self.updates,
             "micro_batches": self.micro_batches,
             "first_groups": self.first_groups,
+            "scales": self._scales,
             "scheduler": self.scheduler.state_dict(),
         }
 
@@ -213,8 +259,11 @@ def checked_driver_state(state: Any) -> dict[str, Any]:
     """A driver's state, if it is whole."""
     for name in ("updates", "micro_batches", "first_groups"):
         value = state.get(name) if isinstance(state, Mapping) else None
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise ValueError(f"The state of ScheduleLR is damaged: {name!r} is {value!r}.")
+        if type(value) is not int or not 0 <= value < 2**62:
+            raise ValueError(f"The state of ScheduleLR is damaged: {name!r} is {value!r:.200}.")
+    scales = state.get("scales")
+    if not isinstance(scales, list) or not all(s is None or type(s) is float for s in scales):
+        raise ValueError(f"The state of ScheduleLR is damaged: 'scales' is {scales!r:.200}.")
     if state.get("count") not in ("update", "micro_batch"):
         raise ValueError(f"The state of ScheduleLR is damaged: 'count' is {state.get('count')!r}.")
     checked(state.get("scheduler"))

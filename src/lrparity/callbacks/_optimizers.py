@@ -12,8 +12,14 @@ BASE = "learning_rate"
 
 
 def raw_optimizers(trainer: Any) -> list[Optimizer]:
-    """The optimizers that take the steps, without the wrappers that hold them."""
-    return [getattr(optimizer, "optimizer", optimizer) for optimizer in trainer.optimizers]
+    """The optimizers whose param groups decide, without what merely passes their steps on.
+
+    A wrapper that is an optimizer of its own (Lookahead, SAM) is kept; DeepSpeed's is none.
+    """
+    return [
+        one if isinstance(one, Optimizer) and one.param_groups else getattr(one, "optimizer", one)
+        for one in trainer.optimizers
+    ]
 
 
 def optimizer_names(optimizers: Sequence[Optimizer]) -> list[str]:
@@ -27,7 +33,7 @@ def optimizer_names(optimizers: Sequence[Optimizer]) -> list[str]:
     seen: Counter[str] = Counter()
     names = []
     for optimizer in optimizers:
-        kind = type(optimizer).__name__
+        kind = type(getattr(optimizer, "optimizer", optimizer)).__name__
         names.append(f"{kind}-{seen[kind]}" if seen[kind] else kind)
         seen[kind] += 1
     return names
@@ -83,7 +89,9 @@ def _group_name(base: str, i: int, group: dict[str, Any]) -> str:
 
 def _distinct(names: list[str]) -> list[str]:
     """Number the repeated ones: two groups may have been given one name."""
-    return [
-        name if name not in names[:i] else f"{name}-{names[:i].count(name)}"
-        for i, name in enumerate(names)
-    ]
+    seen: Counter[str] = Counter()
+    distinct = []
+    for name in names:
+        distinct.append(f"{name}-{seen[name]}" if seen[name] else name)
+        seen[name] += 1
+    return distinct

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from torch.optim import Optimizer
@@ -69,23 +69,30 @@ class ScheduleLR:
 
     **Resume.**  The counts are part of every checkpoint, so the rates after a resume are those of
     the training that was not interrupted.  A second ``fit`` of one trainer goes on counting, as
-    ``trainer.current_epoch`` does; another trainer starts anew.  A checkpoint that was written
+    ``trainer.current_epoch`` does; another trainer, and a copy, starts anew.  What Lightning's finders
+    (of a rate, of a batch size) try in between does not count.  A checkpoint that was written
     without this callback holds no count: with automatic optimisation ``trainer.global_step`` stands
     in, with a warning; otherwise ``initial_update`` is asked for.
 
     **Groups.**  One that joins while training, as with ``BackboneFinetuning``, keeps the ratio of its
     ``lr`` to the schedule; when its ``lr`` is set again, by who added it, it takes on the new
-    ratio.  Setting the ``lr`` of another group lasts for one update, with a warning.
+    ratio.  ``lr_scale`` may be changed at any time.  Setting the ``lr`` of another group lasts for one
+    update, with a warning.
 
-    **Function.**  It is called once for each step, in order.  If it fails for a step that has no
-    update any more, that is no error.
+    **Function.**  It is called once for each step, in order, in one process.  If it fails for a step
+    that has no update any more, that is no error.
+
+    **Wrappers.**  An optimizer that keeps another one as ``optimizer`` or ``base_optimizer`` (SAM,
+    Lookahead) is one: a step of either counts, a step within a step does not.  Weights that change
+    without a step that can be seen are remarked at the end of the epoch.
 
     Raises:
         TypeError: an argument of another type.
         ValueError: an unknown option; when training starts, an optimizer that is not there, one that
             has a scheduler from ``configure_optimizers`` or is driven by two of these callbacks, a
             list of another length than the param groups; on resume, a state that was saved under
-            another schedule, or that is damaged.
+            another schedule or ``lr_scale``, or that is damaged.
+        RuntimeError: the training of another trainer, which has this callback too, goes on.
 
     Source of the semantics: keras/src/optimizers/base_optimizer.py, 3.15.1.  It takes the place of
     torch's schedulers in ``configure_optimizers``, which count what Lightning steps.
@@ -125,14 +132,21 @@ class ScheduleLR:
         self._prog_bar = check.flag("prog_bar", prog_bar)
         if self._prog_bar and self._log_name is None:
             raise ValueError("Argument `prog_bar`=True shows what `log` logs: pass log=True too.")
-        which = ",".join(map(str, self.schedule)) if isinstance(self.schedule, dict) else optimizer
+        which = optimizer
+        if isinstance(self.schedule, dict):
+            which = ",".join(sorted(map(str, self.schedule)))
         # Kept, because Lightning asks for it before every hook.
         self._state_key = f"ScheduleLR{{'optimizer': {which!r}}}"
         self._drivers: dict[int, Driver] = {}
         self._states: dict[int, dict[str, Any]] = {}  # of each optimizer, while none is driven
         self._restored = False  # the states come from a checkpoint
         self._fits = True  # and not: tests, with the state of some checkpoint
-        self._trainer: weakref.ref[Any] | None = None
+        self._trainer: Callable[[], Any] | None = None
+        self._optimizers: Any = None  # the trainer's list, to see when it is another
+        self._scales: dict[int, list[float | None]] = {}  # as configure_optimizers has made them
+        self._silent = False  # whether it has been remarked that no update is seen
+        self._versions: dict[int, int] = {}
+        self._updates_before: dict[int, int] = {}
 
     @property
     def state_key(self) -> str:
@@ -167,8 +181,13 @@ class ScheduleLR:
         self._fits = stage == "fit"
         if not self._fits:
             return
-        if self._trainer is not None and self._trainer() is not trainer:
-            self._states, self._restored = {}, False
+        if self._trainer is not None and (before := self._trainer()) is not trainer:
+            if self._drivers and before is not None:
+                raise RuntimeError(
+                    "This ScheduleLR is still in use by another trainer, whose training goes on. "
+                    "Give each its own: copy.deepcopy(callback)."
+                )
+            self._states, self._restored, self._drivers = {}, False, {}
         self._trainer = weakref.ref(trainer)
         # A new list: Lightning is going through the old one.
         others = [callback for callback in trainer.callbacks if callback is not self]
@@ -183,6 +202,8 @@ class ScheduleLR:
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Find a mistake before anything is computed."""
         driven = self._plan(trainer)
+        optimizers = raw_optimizers(trainer)
+        self._scales = {i: _scales_of(optimizers[i]) for i in driven}
         _check_no_scheduler(trainer, driven)
         others = [c for c in trainer.callbacks if isinstance(c, ScheduleLR) and c is not self]
         for other in others:
@@ -195,37 +216,74 @@ class ScheduleLR:
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Write the first rates; what is written before, Lightning overwrites on resume."""
-        optimizers = raw_optimizers(trainer)
-        names = optimizer_names(optimizers)
         self._release()
         if trainer.ckpt_path is not None and not self._restored:
             self._states = {}  # what this trainer did before is not what that checkpoint did
+        self._drive(trainer)
+
+    def _drive(self, trainer: Any) -> None:
+        """Take the optimizers over, from where the states say."""
+        optimizers = raw_optimizers(trainer)
+        names = optimizer_names(optimizers)
+        this = weakref.ref(self)
+        of_trainer = weakref.ref(trainer)
+
+        def listens() -> bool:
+            # Lightning's finders put other callbacks into the trainer while they try something.
+            alive = of_trainer()
+            return alive is not None and this() in alive.callbacks
 
         def warn(message: str) -> None:
             if trainer.is_global_zero:
                 warnings.warn(message, UserWarning, stacklevel=2)
 
-        drivers = {}
-        for i, schedule in self._plan(trainer).items():
-            state = self._states.get(i)
-            drivers[i] = driver = Driver(
-                optimizers[i],
-                names[i],
-                schedule,
-                numerics=self.numerics,
-                count=self.count,
-                on_config_change=self.on_config_change,
-                epoch=trainer.current_epoch,
-                first=self._first_step(trainer, names[i], schedule, state, warn),
-                state=state if self._restored else None,
-                warn=warn,
-            )
-            if state is not None and not self._restored and state["scheduler"]["multiplier"] != 1.0:
-                driver.set_multiplier(state["scheduler"]["multiplier"])
+        drivers: dict[int, Driver] = {}
+        try:
+            for i, schedule in self._plan(trainer).items():
+                state = self._states.get(i)
+                updates, micro_batches = self._begin_at(trainer, names[i], schedule, state, warn)
+                drivers[i] = driver = Driver(
+                    optimizers[i],
+                    names[i],
+                    schedule,
+                    numerics=self.numerics,
+                    count=self.count,
+                    on_config_change=self.on_config_change,
+                    epoch=trainer.current_epoch,
+                    updates=updates,
+                    micro_batches=micro_batches,
+                    state=state if self._restored else None,
+                    scales=self._scales.get(i, _scales_of(optimizers[i])),
+                    listens=listens,
+                    warn=warn,
+                )
+                if state is not None and not self._restored:
+                    multiplier = state["scheduler"]["multiplier"]
+                    if multiplier != 1.0:
+                        driver.set_multiplier(multiplier)
+        except BaseException:
+            for driver in drivers.values():
+                driver.remove()
+            raise
         self._drivers, self._states, self._restored = drivers, {}, False
+        self._optimizers = trainer.optimizers
+        self._note_weights()
+
+    def _note_weights(self) -> None:
+        """Remember how often weights were changed and updates were seen."""
+        self._versions = {i: _version(driver) for i, driver in self._drivers.items()}
+        self._updates_before = self.updates
+
+    def _catch_up(self, trainer: Any) -> None:
+        """Drive anew what was restored, or replaced, in the middle of a training."""
+        if self._restored or (self._drivers and trainer.optimizers is not self._optimizers):
+            self._release()
+            self._drive(trainer)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Write the rates of the epoch."""
+        self._catch_up(trainer)
+        self._note_weights()
         for driver in self._drivers.values():
             driver.begin_epoch(trainer.current_epoch)
 
@@ -233,6 +291,7 @@ class ScheduleLR:
         self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
     ) -> None:
         """Log the rates of the batch, if asked to."""
+        self._catch_up(trainer)
         if self._log_name is None:
             return
         # self.log costs more than all the rest: only where somebody sees it.  (The last batch's rate
@@ -266,17 +325,37 @@ class ScheduleLR:
         for driver in self._drivers.values():
             driver.end_batch()
 
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Notice weights that change without a step that can be seen."""
+        for i, driver in self._drivers.items():
+            unseen = driver.updates == self._updates_before.get(i, -1)
+            if self._silent or not unseen or _version(driver) == self._versions.get(i):
+                continue
+            self._silent = True
+            if trainer.is_global_zero:
+                warnings.warn(
+                    f"The weights of the optimizer {driver.name!r} changed in epoch "
+                    f"{trainer.current_epoch}, but no step() of it was seen, so its learning rate "
+                    "stays where it is. ScheduleLR sees the steps of a torch.optim.Optimizer, and of "
+                    "one that it keeps as `optimizer` or `base_optimizer`.",
+                    UserWarning,
+                    stacklevel=2,
+                )
+
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Leave the optimizers alone."""
         self._release()
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Leave the optimizers alone; Lightning calls no on_train_end then."""
+        if self._trainer is None or self._trainer() is not trainer:
+            return  # another trainer was refused
         try:
             self._release()
         except Exception:  # what went wrong first is what the user should see
             for driver in self._drivers.values():
                 driver.remove()
+            self._drivers, self._states = {}, {}
 
     # --- state -------------------------------------------------------------------------------------
 
@@ -302,20 +381,26 @@ class ScheduleLR:
             raise ValueError(
                 f"This is not the state of lrparity's ScheduleLR callback: {state_dict!r:.200}."
             )
-        if state_dict.get("version") != STATE_VERSION:
+        version = state_dict.get("version")
+        if type(version) is not int or version != STATE_VERSION:
             raise ValueError(
                 f"The state of ScheduleLR has version {state_dict.get('version')!r}; this lrparity "
                 f"reads version {STATE_VERSION}. Resume with the lrparity that saved it, or a newer "
                 "one."
             )
         states = state_dict.get("optimizers")
-        if not isinstance(states, Mapping) or not all(str(i).isdecimal() for i in states):
+        if not isinstance(states, Mapping) or not all(_is_place(i) for i in states):
             raise ValueError(
                 f"The state of ScheduleLR is damaged: 'optimizers' is {states!r:.200}."
             )
         loaded = {int(i): checked_driver_state(state) for i, state in states.items()}
-        if self._fits:
-            self._states, self._restored = loaded, True
+        if not self._fits:
+            return
+        for driver in self._drivers.values():  # Lightning's finders restore what was before
+            driver.remove()
+        self._drivers, self._states, self._restored = {}, loaded, True
+        if self._trainer is _no_trainer:
+            self._trainer = None  # a copy that goes on by this state
 
     def _release(self) -> None:
         """Keep the counts, and let go of the optimizers."""
@@ -330,7 +415,14 @@ class ScheduleLR:
         states = {i: driver.state_dict() for i, driver in self._drivers.items()} or self._states
         # `log` and `log_dict` are Lightning's, and methods of the whole module.
         kept = {k: v for k, v in self.__dict__.items() if k not in ("log", "log_dict")}
-        return kept | {"_drivers": {}, "_states": states, "_trainer": None}
+        trainer = None if self._trainer is None else _no_trainer
+        return kept | {
+            "_drivers": {},
+            "_states": states,
+            "_trainer": trainer,
+            "_optimizers": None,
+            "_versions": {},
+        }
 
     def __repr__(self) -> str:
         chosen = "" if self.optimizer is None else f", optimizer={self.optimizer!r}"
@@ -360,17 +452,28 @@ class ScheduleLR:
             return {pick(optimizers, self.optimizer, "optimizer"): self.schedule}
         return dict.fromkeys(range(len(optimizers)), self.schedule)
 
-    def _first_step(
+    def _begin_at(
         self,
         trainer: Any,
         name: str,
         schedule: ScheduleLike | list[ScheduleLike],
         state: Mapping[str, Any] | None,
-        warn: Any,
+        warn: Callable[[str], None],
+    ) -> tuple[int, int]:
+        """The updates and micro-batches done before."""
+        if state is not None:
+            return state["updates"], state["micro_batches"]
+        begin = self._begin_without_state(trainer, name, schedule, warn)
+        return begin, begin
+
+    def _begin_without_state(
+        self,
+        trainer: Any,
+        name: str,
+        schedule: ScheduleLike | list[ScheduleLike],
+        warn: Callable[[str], None],
     ) -> int:
         """What to count from; where a training goes on and nothing says from where, an answer."""
-        if state is not None:
-            return int(state["micro_batches" if self.count == "micro_batch" else "updates"])
         if self.initial_update is not None:
             return self.initial_update
         one = schedule[0] if isinstance(schedule, list) else schedule
@@ -379,8 +482,8 @@ class ScheduleLR:
             return 0
         if self.count == "micro_batch" or not trainer.lightning_module.automatic_optimization:
             raise ValueError(
-                f"The training goes on, and its checkpoint does not say how many updates the optimizer "
-                f"{name!r} has made, because ScheduleLR was not part of it (or drove other optimizers). "
+                f"The training goes on, and nothing says how many updates the optimizer {name!r} has "
+                "made, because ScheduleLR was not part of it until now, or drove other optimizers. "
                 "Pass initial_update=<updates so far>"
                 + (", counted in batches." if self.count == "micro_batch" else ".")
             )
@@ -390,6 +493,26 @@ class ScheduleLR:
             "skipped, too. Pass initial_update=<updates so far> to say otherwise."
         )
         return int(trainer.global_step)
+
+
+def _no_trainer() -> None:
+    """Stands for the trainer of what a callback was copied from."""
+
+
+def _scales_of(optimizer: Optimizer) -> list[float | None]:
+    """Each group's ``lr_scale`` entry."""
+    scales = (group.get("lr_scale") for group in optimizer.param_groups)
+    return [None if scale is None else float(scale) for scale in scales]
+
+
+def _version(driver: Driver) -> int:
+    """Goes up whenever a weight is changed in place."""
+    groups = driver.optimizer.param_groups
+    return sum(parameter._version for group in groups for parameter in group["params"])
+
+
+def _is_place(key: Any) -> bool:
+    return isinstance(key, str) and key.isdecimal() and len(key) < 9
 
 
 def _check_no_scheduler(trainer: Any, driven: Mapping[int, Any]) -> None:

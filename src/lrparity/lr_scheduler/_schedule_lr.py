@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral
+from types import MethodType
 from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+from torch import float32 as float32_dtype
+from torch import float64 as float64_dtype
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -145,6 +148,8 @@ class ScheduleLR(LRScheduler):
         self.multiplier = 1.0
         self._written: list[float] = []
         self._table_written = False
+        self._asked_step = -1
+        self._answers: list[tuple[LearningRateSchedule, float]] = []
         self._set_schedules(self._per_group(optimizer, schedule))
         self._one_for_all = not isinstance(schedule, list | tuple)
         self._first_step_done = False
@@ -155,6 +160,7 @@ class ScheduleLR(LRScheduler):
         if last_epoch >= 0:
             for group in optimizer.param_groups:
                 group.setdefault("initial_lr", float(group["lr"]))
+        _make_patchable(optimizer)
         super().__init__(optimizer, last_epoch)
         self.base_lrs = [float(lr) for lr in self.base_lrs]
         if self.count == "updates":
@@ -347,7 +353,7 @@ class ScheduleLR(LRScheduler):
         """The rates of the current step, looked up, or computed with those that follow."""
         seen = tuple(group.get("lr_scale") for group in self.optimizer.param_groups)
         index = self.last_epoch - self._table_start
-        fresh = not _edited_in_place(seen) and seen == self._seen_scales
+        fresh = not edited_in_place(seen) and seen == self._seen_scales
         if not (fresh and 0 <= index < self._table_size):
             self._fill_table(seen)
             index = 0
@@ -409,13 +415,22 @@ class ScheduleLR(LRScheduler):
         # The first step() and, under Accelerate, counting updates, or as long as Lightning may be
         # the wrong caller, every one goes the slow way.
         plain = self._first_step_done and self.count == "calls" and self._watch is None
-        plain = plain and not accelerate_repeats_calls() and not _edited_in_place(self._seen_scales)
+        plain = plain and not accelerate_repeats_calls() and not edited_in_place(self._seen_scales)
         self._fast_size = self._table_size if plain else 0
 
     def _rate(self, schedule: LearningRateSchedule, k: int) -> float:
+        """What a schedule says of step k; a function is asked once for each step."""
+        if self._asked_step != k:
+            self._asked_step, self._answers = k, []
+        for asked, answer in self._answers:
+            if asked is schedule:
+                return answer
         if isinstance(schedule, FunctionSchedule) and self.numerics == "eager":
-            return schedule.rate(k)
-        return schedule(k, numerics=self.numerics)
+            answer = schedule.rate(k)
+        else:
+            answer = schedule(k, numerics=self.numerics)
+        self._answers.append((schedule, answer))
+        return answer
 
     def _product(self, rates: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
         for factor in (self.multiplier, scale):
@@ -654,6 +669,20 @@ def check_optimizer(optimizer: Any) -> None:
             )
 
 
+def _make_patchable(optimizer: Optimizer) -> None:
+    """Make a method of a ``step`` that is none: torch's base class wraps methods only.
+
+    ``optimizer.step = torch.compile(optimizer.step)`` leaves such a one.
+    """
+    step = optimizer.step
+    if not hasattr(step, "__func__") and not hasattr(step, "_wrapped_by_lr_sched"):
+
+        def method(_: Optimizer, *args: Any, **kwargs: Any) -> Any:
+            return step(*args, **kwargs)
+
+        optimizer.step = MethodType(method, optimizer)  # type: ignore[method-assign]
+
+
 def checked_last_epoch(last_epoch: Any) -> int:
     """A step, or -1."""
     if isinstance(last_epoch, bool) or not isinstance(last_epoch, Integral) or last_epoch < -1:
@@ -666,10 +695,10 @@ def checked_last_epoch(last_epoch: Any) -> int:
 
 def _check_tensor(tensor: Tensor, rate: float, seen: dict[int, float], i: int) -> None:
     """Refuse a tensor ``lr`` that cannot hold the group's rate."""
-    if not tensor.is_floating_point():
+    if tensor.dtype not in (float32_dtype, float64_dtype):
         raise ValueError(
-            f"The lr of param group {i} is a tensor of dtype {tensor.dtype}, which cannot hold a "
-            "learning rate. Make it torch.float32."
+            f"The lr of param group {i} is a tensor of dtype {tensor.dtype}, which cannot hold every "
+            "float32 learning rate. Make it torch.float32."
         )
     if repr(seen.setdefault(id(tensor), rate)) != repr(rate):
         raise ValueError(
@@ -686,7 +715,7 @@ def _write(group: dict[str, Any], rate: float) -> None:
         group["lr"] = rate
 
 
-def _edited_in_place(scales: tuple[Any, ...]) -> bool:
+def edited_in_place(scales: Iterable[Any]) -> bool:
     """Whether a scale may change without its entry becoming another object."""
     return any(isinstance(scale, Tensor | np.ndarray) for scale in scales)
 

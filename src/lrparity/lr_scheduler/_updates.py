@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
@@ -20,6 +20,9 @@ class UpdateCounter:
 
     - no gradient scaler found an infinity in it (``optimizer.found_inf``), and
     - at least one parameter had a gradient: after the closure if ``step`` was given one, else before.
+
+    A wrapper that is an optimizer of its own and keeps another one as ``optimizer`` or
+    ``base_optimizer`` (Lookahead, SAM) may step either: both are watched, as one.
 
     The hooks hold the counter weakly, so that optimizer and scheduler form no cycle through them,
     and leave the optimizer with it, or on :meth:`remove`.
@@ -42,8 +45,6 @@ class UpdateCounter:
         before_step: Callable[[], None] | None = None,
         after_update: Callable[[], None] | None = None,
     ) -> None:
-        # Fabric's and Accelerate's wrappers pass `step` on to the optimizer that they hold.
-        inner = getattr(optimizer, "optimizer", optimizer)
         self.pending = pending
         self._depth = 0
         self._had_gradient: bool | None = None
@@ -58,7 +59,9 @@ class UpdateCounter:
             if (alive := counter()) is not None:
                 alive._close(stepped)
 
-        hooks = inner.register_step_pre_hook(opened), inner.register_step_post_hook(closed)
+        self._watched = _steppers(optimizer)
+        hooks = [one.register_step_pre_hook(opened) for one in self._watched]
+        hooks += [one.register_step_post_hook(closed) for one in self._watched]
         self._removal = weakref.finalize(self, _remove, hooks)
         self._removal.atexit = False
 
@@ -72,7 +75,7 @@ class UpdateCounter:
         self._removal()
 
     def _open(self, stepped: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self._depth and not _is_nested(stepped):
+        if self._depth and not self._is_nested():
             self._depth = 0  # an exception left the step before
         self._depth += 1
         if self._depth > 1:
@@ -87,8 +90,20 @@ class UpdateCounter:
         # A closure may drop the gradients that are there now and compute none.
         self._had_gradient = None if has_closure else _has_gradient(stepped)
 
+    def _is_nested(self) -> bool:
+        """Whether the ``step`` that runs these hooks was called from within another of the optimizer."""
+        running = sys._getframe(3)  # over this function, its caller and the hook
+        frame = running.f_back
+        while frame is not None:
+            if frame.f_code is running.f_code:
+                stepping = frame.f_locals.get("self")
+                if any(stepping is one for one in self._watched):
+                    return True
+            frame = frame.f_back
+        return False
+
     def _close(self, stepped: Optimizer) -> None:
-        if self._depth > 1 and not _is_nested(stepped):
+        if self._depth > 1 and not self._is_nested():
             self._depth = 1
         self._depth = max(self._depth - 1, 0)
         if self._depth or _was_skipped(stepped):
@@ -99,15 +114,22 @@ class UpdateCounter:
                 self._after_update()
 
 
-def _is_nested(optimizer: Optimizer) -> bool:
-    """Whether the ``step`` that runs these hooks was called from within another of the optimizer."""
-    running = sys._getframe(3)  # over this function, the counter's method and the hook
-    frame = running.f_back
-    while frame is not None:
-        if frame.f_code is running.f_code and frame.f_locals.get("self") is optimizer:
-            return True
-        frame = frame.f_back
-    return False
+def _steppers(optimizer: Optimizer) -> list[Optimizer]:
+    """The optimizers that may take the steps: those with hooks of their own.
+
+    The wrappers of Fabric and Accelerate have none; they pass ``step`` on to what they hold.
+    """
+    held = (getattr(optimizer, name, None) for name in ("optimizer", "base_optimizer"))
+    found: list[Optimizer] = []
+    for one in (optimizer, *held):
+        if "_optimizer_step_pre_hooks" in getattr(one, "__dict__", ()) and one not in found:
+            found.append(cast("Optimizer", one))
+    if not found:
+        raise TypeError(
+            f"{type(optimizer).__name__} has no step hooks, by which updates are counted. Pass the "
+            "torch.optim.Optimizer that takes the steps."
+        )
+    return found
 
 
 def _remove(hooks: Iterable[RemovableHandle]) -> None:
