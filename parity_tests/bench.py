@@ -300,9 +300,10 @@ def print_lightning(rounds: int, batches: int = 400) -> list[str]:
         config = lr_scheduler.ScheduleLR(optimizer, decay).lightning_config()
         return {"optimizer": optimizer, "lr_scheduler": config}
 
+    none, empty = "no schedule", "no schedule, a callback without hooks"
     candidates = {
-        "no schedule": batch_time,
-        "no schedule, a callback without hooks": lambda: batch_time(lambda: [pl.Callback()]),
+        none: batch_time,
+        empty: lambda: batch_time(lambda: [pl.Callback()]),
         "lr_scheduler.ScheduleLR in the config": lambda: batch_time(scheduled=with_lrparity),
         "callbacks.ScheduleLR": lambda: batch_time(lambda: [Callback(decay)]),
         "the same, log=True": lambda: batch_time(lambda: [Callback(decay, log=True)]),
@@ -319,20 +320,27 @@ def print_lightning(rounds: int, batches: int = 400) -> list[str]:
         for name, candidate in candidates.items():
             times[name].append(candidate())
     base = statistics.median(times[peer])
+
+    def added(name: str, to: str) -> float:
+        pairs = zip(times[name], times[to], strict=True)
+        return statistics.median(one - other for one, other in pairs) * 1e6
+
     print(
         "\nan epoch in Lightning's Trainer, ratio to torch's ExponentialLR in Lightning's lr_scheduler "
-        f"config ({base * 1e6:.0f} us per batch)\n{'':36}{'epoch':>9}{'added per batch':>19}"
+        f"config ({base * 1e6:.0f} us per batch)\n{'':40}epoch   added per batch   by the hooks alone"
     )
     failed = []
     for name in rows:
-        pairs = zip(times[name], times["no schedule"], strict=True)
-        added = statistics.median(one - none for one, none in pairs) * 1e6
-        ratio = statistics.median(times[name]) / base
-        gated = name.startswith("callbacks")
-        target = f"{HOOKS_TARGET} us" if gated else ""
-        print(f"  {name:38} {ratio:5.2f} {added:15.1f} us   {target:>7}")
-        if gated and added > HOOKS_TARGET:
-            failed.append(f"{name}: {added:.1f} us per batch > {HOOKS_TARGET}")
+        row = f"  {name:38} {statistics.median(times[name]) / base:5.2f}"
+        if name != none:
+            row += f" {added(name, none):14.1f} us"
+        if "allbacks." in name or "same" in name or "and" in name:
+            alone = added(name, empty)  # Lightning's own calls of a callback cost, too
+            gated = name.startswith("callbacks.")
+            row += f" {alone:17.1f} us   {f'{HOOKS_TARGET} us' if gated else '':>7}"
+            if gated and alone > HOOKS_TARGET:
+                failed.append(f"{name}: {alone:.1f} us per batch > {HOOKS_TARGET}")
+        print(row)
     return failed
 
 

@@ -60,7 +60,7 @@ class Driver:
         self.optimizer, self.name = optimizer, name
         self.updates, self.micro_batches = updates, micro_batches
         self._scales = scales
-        self._listens = listens
+        self._listens, self._listening = listens, True
         self.first_groups = len(optimizer.param_groups)
         self._one_for_all = not isinstance(schedule, list)
         self._counts_micro_batches = count == "micro_batch"
@@ -140,6 +140,16 @@ class Driver:
         self._seen_scales = [group.get("lr_scale") for group in self.optimizer.param_groups]
         self._live_scales = edited_in_place(self._seen_scales)
 
+    def _untouched(self) -> bool:
+        """Whether the groups hold the very objects that they held; made to be quick."""
+        groups, rates = self.optimizer.param_groups, self._rates
+        if self._live_scales or len(groups) != len(rates):
+            return False
+        for group, rate, scale in zip(groups, rates, self._seen_scales):  # noqa: B905 (strict costs)
+            if group["lr"] is not rate or group.get("lr_scale") is not scale:
+                return False
+        return True
+
     # --- what happens ------------------------------------------------------------------------------
 
     def set_multiplier(self, multiplier: float) -> None:
@@ -160,7 +170,7 @@ class Driver:
             self._write_next()
 
     def _after_update(self) -> None:
-        if not self._listens():
+        if not self._listening:
             return
         self._take_over_changes()  # of within the closure, which is all of training_step
         self.updates += 1
@@ -184,7 +194,8 @@ class Driver:
         self._note()
 
     def _before_step(self) -> None:
-        if not self._listens():
+        self._listening = self._listens()
+        if not self._listening:
             return
         if self._failure is not None:
             raise self._failure
@@ -192,10 +203,10 @@ class Driver:
 
     def _take_over_changes(self) -> None:
         """Admit param groups that have joined, and see which rates somebody else has set."""
+        if self._untouched():
+            return
         scales = [group.get("lr_scale") for group in self.optimizer.param_groups]
         rescaled = self._live_scales or scales != self._seen_scales
-        if self._held() == self._rates and not rescaled:
-            return
         groups, known = self.optimizer.param_groups, len(self._rates)
         if len(groups) > known and not self._one_for_all:
             raise ValueError(

@@ -9,7 +9,7 @@ Three things make it less simple than that:
 - In the middle of an epoch the mean of a training metric stands under the same name as its value in
   the last batch.  So only what a validation put in is taken there, and after the last batch the means
   are asked from Lightning's results, which a checkpoint written from then on has to contain:
-  Lightning forgets them when it resumes.
+  Lightning forgets them when it resumes.  A metric that cannot be computed yet comes at the epoch's end.
 - What others write into ``callback_metrics`` between the end of an epoch and the recorder's next turn
   counts for the epoch to come, as LearningRateMonitor means it.
 """
@@ -24,9 +24,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from lrparity.callbacks._rates import damaged
+from lrparity.callbacks._rates import damaged, is_text, shown
+from lrparity.trajectory import MAXIMUM_VALUES
 
 
 class EpochMetrics:
@@ -69,7 +71,7 @@ class EpochMetrics:
     def end_batch(self, trainer: Any) -> None:
         """A batch is done; after the last one the means of the epoch are there."""
         if self._wanted and trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
-            self._write(_means(trainer))
+            self._write(_means(trainer, self._wanted))
 
     def begin_validation(self, trainer: Any) -> None:
         """A validation begins in the training."""
@@ -126,14 +128,14 @@ class EpochMetrics:
         try:
             number = float(value)
         except (TypeError, ValueError, RuntimeError):
-            if name not in self._refused:
-                self._refused.add(name)
+            if name not in self._refused and self._wanted is not True:
                 warnings.warn(
-                    f"LearningRateRecorder leaves out the metric {name!r}: {value!r:.100} in "
-                    "trainer.callback_metrics is no number.",
+                    f"LearningRateRecorder was asked for the metric {name!r} and has to leave it out: "
+                    f"{value!r:.100} in trainer.callback_metrics is no number.",
                     UserWarning,
                     stacklevel=2,
                 )
+            self._refused.add(name)
             return
         values = self._values.setdefault(name, array("d"))
         values.extend([math.nan] * (self._epoch + 1 - len(values)))
@@ -146,14 +148,16 @@ class EpochMetrics:
         result = {}
         for name in names if self._wanted else ():
             recorded = self._values.get(name, array("d"))
-            result[name] = np.array([*recorded, *[math.nan] * (length - len(recorded))], np.float64)
+            result[name] = np.full(length, np.nan)
+            result[name][: len(recorded)] = recorded
         return result
 
     def missing(self, available: Collection[str]) -> str | None:
         """What to say about names that were asked for and never came; None if there are none."""
         if not isinstance(self._wanted, list) or not self._epochs:
             return None
-        missing = [name for name in self._wanted if name not in self._values]
+        known = self._values.keys() | self._refused
+        missing = [name for name in self._wanted if name not in known]
         if not missing:
             return None
         near = [n for name in missing for n in difflib.get_close_matches(name, available, 1)]
@@ -176,13 +180,15 @@ class EpochMetrics:
         """
         epochs = state.get("epochs") if isinstance(state, Mapping) else None
         values = state.get("values") if isinstance(state, Mapping) else None
-        if type(epochs) is not int or epochs < 0 or not isinstance(values, Mapping):
-            raise damaged(f"'metrics' is {state!r:.200}")
+        if type(epochs) is not int or not isinstance(values, Mapping):
+            raise damaged(f"'metrics' is {shown(state)}")
+        if not 0 <= epochs <= MAXIMUM_VALUES:  # no memory for what a damaged number claims
+            raise damaged(f"'metrics' is {shown(state)}")
         for name, numbers in values.items():
-            if not isinstance(name, str) or not isinstance(numbers, list):
-                raise damaged(f"the metric {name!r} is {numbers!r:.200}")
+            if not is_text(name) or not isinstance(numbers, list):
+                raise damaged(f"the metric {shown(name)} is {shown(numbers)}")
             if not all(type(number) is float for number in numbers):
-                raise damaged(f"the metric {name!r} is {numbers!r:.200}")
+                raise damaged(f"the metric {shown(name)} is {shown(numbers)}")
         self._values = {name: array("d", numbers) for name, numbers in values.items()}
         self._epochs = epochs
 
@@ -212,17 +218,28 @@ def _logged_in_training(trainer: Any, hook: str = "") -> set[str] | None:
     return names | {f"{name}_{kind}" for name in names for kind in ("step", "epoch")}
 
 
-def _means(trainer: Any) -> dict[str, Any]:
+def _means(trainer: Any, wanted: bool | list[str]) -> dict[str, Any]:
     """What Lightning will report for the epoch that has had its last batch; computed and not kept."""
     try:
         results = trainer.fit_loop.epoch_loop._results
-        before = [(result, result._computed) for result in results.values()]
+        items = [
+            (item, results._forked_name(item, False), item._computed, item.meta.sync.should)
+            for _, item in results.valid_items()
+        ]
     except (AttributeError, TypeError):
         return {}
-    try:
-        means = results.metrics(on_step=False)["callback"]
-        return {name: float(value) for name, value in means.items()}
-    finally:
+    means: dict[str, Any] = {}
+    for item, names, computed, should in items:
+        if wanted is not True and (not wanted or set(wanted).isdisjoint(names)):
+            continue
+        try:
+            value = results._get_cache(item, on_step=False)
+        except Exception:  # the metric gets its last update later: the epoch's end will have it
+            if getattr(item.value, "_is_synced", False):
+                item.value.unsync()  # torchmetrics does not when `compute` fails
+            value = None
         # More may be logged: Lightning has to compute again, as it would without the recorder.
-        for result, computed in before:
-            result._computed = computed
+        item._computed, item.meta.sync.should = computed, should
+        if isinstance(value, torch.Tensor):
+            means |= dict.fromkeys(names, value)
+    return means

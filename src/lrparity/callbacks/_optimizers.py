@@ -61,6 +61,22 @@ def series_names(optimizers: Sequence[Optimizer], base: str = BASE) -> list[list
     ]
 
 
+def changes(optimizer: Optimizer) -> int:
+    """How often its weights were changed in place: it differs where they were changed in between."""
+    groups = optimizer.param_groups
+    return sum(parameter._version for group in groups for parameter in group["params"])
+
+
+def unseen_steps(names: Sequence[str], epoch: int, consequence: str) -> str:
+    """What is said of optimizers whose weights change although no step of theirs is seen."""
+    return (
+        f"The weights of the optimizer {', '.join(map(repr, names))} changed in epoch {epoch}, but no "
+        f"step() of it was seen, so {consequence}. The steps of a torch.optim.Optimizer are seen, and "
+        "those of one that it keeps as `optimizer` or `base_optimizer`: return from "
+        "configure_optimizers the one whose step() is called."
+    )
+
+
 def pick(optimizers: Sequence[Optimizer], selector: int | str, argument: str) -> int:
     """The place of the optimizer that a user names by its place or by its name.
 

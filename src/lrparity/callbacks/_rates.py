@@ -8,6 +8,7 @@ append-only and little-endian:
 
 =========  =========================================================================================
 16 bytes   ``lrparity.rates.1``
+16 bytes   random: who writes the file knows it by them from one that another run has put there
 block      any number of them, one after the other:
 
            - uint32: the CRC-32 of the rest of the block
@@ -37,7 +38,7 @@ import zlib
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeGuard
 
 import numpy as np
 import torch
@@ -48,7 +49,11 @@ from lrparity.trajectory import MAXIMUM_VALUES, Trajectory, TrajectoryError
 BLOCK = 4096
 """The updates between two flushes."""
 
+KEPT = 1_000_000
+"""The most rates of a finished run that stay in memory beside its file."""
+
 MAGIC = b"lrparity.rates.1"
+RUN_BYTES = 16
 
 _HEAD = struct.Struct("<III")
 _MOST_MARKS = 64
@@ -99,16 +104,7 @@ class RatesInMemory:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state_dict` returned."""
         series = _checked_kind(state, "memory")
-        for name, values in series.items():
-            if (
-                not isinstance(values, torch.Tensor)
-                or values.dtype != torch.float64
-                or values.ndim != 1
-            ):
-                raise damaged(f"the rates of {name!r} are no flat float64 tensor")
-        self._series = {
-            name: array("d", values.cpu().numpy().tobytes()) for name, values in series.items()
-        }
+        self._series = {name: _from_tensor(name, values) for name, values in series.items()}
 
 
 class RatesInFile:
@@ -129,8 +125,17 @@ class RatesInFile:
         self.path = Path(f"{result}.part")
         self._origin = result
         self._series: dict[str, _Buffered] = {}
+        self._run = b""  # what the side file that this object has begun starts with
         self._bytes = 0
-        self._failed = False
+        self._failed = self._finished = False
+        self._final: dict[str, Doubles] | None = None
+
+    def settle_path(self) -> None:
+        """Whatever becomes of the working directory: the files are those of the present one."""
+        absolute = str(Path(self.result).absolute())
+        if self._origin == self.result:
+            self._origin = absolute
+        self.result, self.path = absolute, Path(f"{absolute}.part")
 
     def length(self, name: str) -> int:
         """The number of rates of a series; 0 if it is unknown."""
@@ -146,69 +151,100 @@ class RatesInFile:
         """The number of rates of all series."""
         return sum(series.length for series in self._series.values())
 
+    def unwritten(self) -> int:
+        """The number of rates that are in memory only."""
+        return sum(len(series.buffer) for series in self._series.values())
+
     def begin(self) -> None:
         """Write the side file anew, with all that has been recorded, and go on in it.
 
         Raises:
             OSError: it cannot be written.
+            ValueError: the state that was loaded claims more rates than there can be.
         """
-        values, lost = self._recover()
-        if lost:
-            self._warn_lost(lost)
+        stored, lost = self._recover()
         temporary = self.path.with_name(f".{self.path.name[:100]}.{secrets.token_hex(8)}.tmp")
-        before, self._series = self._series, {}
+        run, written = secrets.token_bytes(RUN_BYTES), {name: _Buffered() for name in stored}
         try:
             with temporary.open("xb") as file:
-                file.write(MAGIC)
-                for name, recorded in values.items():
-                    series = self._series[name] = _Buffered()
+                file.write(MAGIC + run)
+                for name, recorded in stored.items():
                     for start in range(0, len(recorded), BLOCK):
-                        series.buffer.extend(recorded[start : start + BLOCK].tolist())
-                        payload = series.payload()
+                        payload = _bytes_of(recorded[start : start + BLOCK])
                         file.write(_block(name, payload))
-                        series.settle(payload)
-                self._bytes = file.tell()
+                        written[name].settle(payload)
+                end = file.tell()
             temporary.replace(self.path)
         except BaseException:
-            self._series = before
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
-        self._origin, self._failed = self.result, False
+        if lost:
+            self._warn_lost(lost)
+        for name, series in self._series.items():
+            series.stored, series.crc = written[name].stored, written[name].crc
+            series.marks = written[name].marks
+        self._run, self._bytes, self._origin = run, end, self.result
+        self._failed = self._finished = False
+        self._final = None
+
+    def begin_again(self) -> None:
+        """Begin in the middle of a training, which goes on where that fails."""
+        try:
+            self.begin()
+        except OSError as error:
+            self._warn_unwritable(error)
 
     def flush(self) -> None:
         """Append the buffered rates; where that fails, keep them, say so, and try again next time."""
-        payloads = {name: s.payload() for name, s in self._series.items() if s.buffer}
-        blocks = b"".join(_block(name, payload) for name, payload in payloads.items())
-        if not blocks:
+        if not self.unwritten():
             return
         try:
-            with self.path.open("r+b") as file:
-                file.seek(self._bytes)
-                file.write(blocks)
-                file.truncate()
+            if not self._bytes:
+                self.begin()
+            self._append()
         except OSError as error:
-            if not self._failed:
-                self._failed = True
-                _warn(
-                    f"LearningRateRecorder cannot write its side file: {error}. The training goes on "
-                    "and the rates from here on stay in memory; make room, and they will be written."
+            self._warn_unwritable(error)
+
+    def _append(self) -> None:
+        payloads = {name: s.payload() for name, s in self._series.items() if s.buffer}
+        blocks = b"".join(_block(name, payload) for name, payload in payloads.items())
+        with self.path.open("r+b") as file:
+            if not self._is_ours(file):
+                raise OSError(
+                    f"another run has replaced {str(self.path)!r}; each needs its own path"
                 )
-            return
+            file.seek(self._bytes)
+            file.write(blocks)
+            file.truncate()
         self._bytes += len(blocks)
         for name, payload in payloads.items():
             self._series[name].settle(payload)
 
+    def _is_ours(self, file: BinaryIO) -> bool:
+        return file.read(len(MAGIC) + RUN_BYTES) == MAGIC + self._run
+
     def values(self) -> dict[str, Doubles]:
         """Every series, from the side file or else from the finished trajectory."""
-        values, lost = self._recover()
+        stored, lost = self._recover()
         if lost:
             self._warn_lost(lost)
-        return values
+        return {
+            name: np.concatenate([stored[name], np.array(series.buffer, np.float64)])
+            for name, series in self._series.items()
+        }
 
-    def remove(self) -> None:
-        """Delete the side file."""
-        with contextlib.suppress(FileNotFoundError):
+    def finish(self, values: dict[str, Doubles]) -> None:
+        """The result is written, with these values: delete the side file, unless it is another run's."""
+        for series in self._series.values():
+            series.settle(series.payload())
+        self._finished = True
+        self._final = values if self.total() <= KEPT else None
+        with contextlib.suppress(OSError):
+            if self._run:
+                with self.path.open("rb") as file:
+                    if not self._is_ours(file):
+                        return
             self.path.unlink()
 
     def state_dict(self) -> dict[str, Any]:
@@ -225,12 +261,18 @@ class RatesInFile:
             for name, one in _checked_kind(state, "file").items()
         }
         origin = state.get("path")
-        if not isinstance(origin, str) or not origin or "\0" in origin:
-            raise damaged(f"'path' is {origin!r:.100}")
-        self._series, self._origin, self._bytes = series, origin, 0
+        if not is_text(origin) or "\0" in origin:
+            raise damaged(f"'path' is {shown(origin)}")
+        self._series, self._origin, self._bytes, self._run = series, origin, 0, b""
+        self._finished, self._final = False, None
 
     def _recover(self) -> tuple[dict[str, Doubles], int]:
-        """Every series as far as some file proves it, else NaN; and how many of these there are."""
+        """What of every series is no more in memory, as far as a file proves it, and how many it does not.
+
+        What no file proves is NaN.
+        """
+        if self._final is not None:
+            return dict(self._final), 0
         proven = {name: np.empty(0) for name in self._series}
         for read, path in self._sources():
             if all(len(proven[name]) == series.stored for name, series in self._series.items()):
@@ -239,16 +281,14 @@ class RatesInFile:
                 if name in proven:
                     longest = self._series[name].proven(values)
                     proven[name] = max(proven[name], longest, key=len)
-        lost = sum(series.stored - len(proven[name]) for name, series in self._series.items())
-        parts = {
-            name: (
-                proven[name],
-                np.full(series.stored - len(proven[name]), np.nan),
-                np.array(series.buffer, np.float64),
-            )
-            for name, series in self._series.items()
-        }
-        return {name: np.concatenate(three) for name, three in parts.items()}, lost
+        missing = {name: s.stored - len(proven[name]) for name, s in self._series.items()}
+        lost = sum(missing.values())
+        if lost > MAXIMUM_VALUES:  # no memory for what a damaged number claims
+            raise damaged(f"no file has {lost} of the rates that it counts")
+        return {
+            name: np.concatenate([values, np.full(missing[name], np.nan)])
+            for name, values in proven.items()
+        }, lost
 
     def _sources(self) -> Iterator[tuple[Reader, str]]:
         """Where the rates may be: here, or where the checkpoint was written if that is elsewhere."""
@@ -257,12 +297,34 @@ class RatesInFile:
             yield _read_trajectory, result
 
     def _warn_lost(self, lost: int) -> None:
-        _warn(
-            f"LearningRateRecorder goes on after {self.total()} rates and cannot find {lost} of them: "
-            f"{self._origin}.part is missing, too short, or of another run, and so is {self._origin}. "
-            "They are NaN now. To have them, restore the file that lay there when the checkpoint was "
-            "written, and resume again."
-        )
+        if self._finished:
+            _warn(
+                f"LearningRateRecorder wrote {self.total()} rates to {self.result} when its training "
+                f"ended, and {lost} of them are not there any more: the file has been moved, deleted, "
+                "damaged or replaced by another run. They are NaN here. Load the trajectory from "
+                "where the file is now."
+            )
+        elif self._run:
+            _warn(
+                f"LearningRateRecorder has recorded {self.total()} rates and cannot find {lost} of "
+                f"them: its side file {self.path} was deleted, damaged or replaced by another run "
+                "while the training ran. They are NaN now. Two trainings at a time need two paths."
+            )
+        else:
+            _warn(
+                f"LearningRateRecorder goes on after {self.total()} rates and cannot find {lost} of "
+                f"them: {self._origin}.part is missing, too short, or of another run, and so is "
+                f"{self._origin}. They are NaN now. To have them, restore the file that lay there "
+                "when the checkpoint was written, and resume again."
+            )
+
+    def _warn_unwritable(self, error: OSError) -> None:
+        if not self._failed:
+            self._failed = True
+            _warn(
+                f"LearningRateRecorder cannot write its side file: {error}. The training goes on "
+                "and the rates from here on stay in memory; mend that, and they will be written."
+            )
 
 
 class _Buffered:
@@ -322,8 +384,8 @@ class _Buffered:
         pairs: list[Any] = [*marks, end] if isinstance(marks, list) else [None]
         for pair in pairs:
             whole = isinstance(pair, list) and len(pair) == 2
-            if not whole or not all(type(number) is int and number >= 0 for number in pair):
-                raise damaged(f"the counts of {name!r} are {state!r:.200}")
+            if not whole or not all(type(number) is int and 0 <= number < 2**48 for number in pair):
+                raise damaged(f"the counts of {name!r:.200} are {shown(state)}")
         stored, crc = pairs[-1]
         return cls(stored, crc, [list(pair) for pair in pairs[:-1]])
 
@@ -340,7 +402,8 @@ def read_side_file(path: str | os.PathLike[str]) -> dict[str, Doubles]:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or file.read(len(MAGIC)) != MAGIC:
             raise ValueError(f"{os.fspath(path)} is no side file of LearningRateRecorder.")
-        left = status.st_size - len(MAGIC)
+        file.seek(RUN_BYTES, os.SEEK_CUR)
+        left = status.st_size - len(MAGIC) - RUN_BYTES
         while len(head := file.read(_HEAD.size)) == _HEAD.size:
             crc, count, name_bytes = _HEAD.unpack(head)
             size = name_bytes + 8 * count
@@ -397,6 +460,8 @@ def _pad(values: array[float], missing: int) -> None:
 def _checked_kind(state: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """The series of a state of the right kind."""
     found = state.get("kind") if isinstance(state, Mapping) else None
+    if not isinstance(found, str):
+        raise damaged(f"'rates' is {shown(state)}")
     if found in ("memory", "file") and found != kind:
         with_path = {"memory": "without `path`", "file": "with `path`"}
         raise ValueError(
@@ -404,9 +469,24 @@ def _checked_kind(state: Mapping[str, Any], kind: str) -> dict[str, Any]:
             f"made {with_path[kind]}. Make it as it was."
         )
     series = state.get("series") if found == kind else None
-    if not isinstance(series, Mapping) or not all(isinstance(n, str) and n for n in series):
-        raise damaged(f"'rates' is {state!r:.200}")
+    if not isinstance(series, Mapping) or not all(map(is_text, series)):
+        raise damaged(f"'rates' is {shown(state)}")
     return dict(series)
+
+
+def _from_tensor(name: str, values: Any) -> array[float]:
+    if isinstance(values, torch.Tensor) and values.dtype == torch.float64 and values.ndim == 1:
+        with contextlib.suppress(Exception):  # one without data, as on the device "meta"
+            return array("d", values.detach().cpu().numpy().tobytes())
+    raise damaged(f"the rates of {name!r:.200} are no flat float64 tensor")
+
+
+def is_text(value: Any) -> TypeGuard[str]:
+    """Whether it is a string that is not empty and that UTF-8 can write."""
+    try:
+        return isinstance(value, str) and bool(value.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def damaged(what: str) -> ValueError:
@@ -415,6 +495,14 @@ def damaged(what: str) -> ValueError:
         f"The state of LearningRateRecorder is damaged: {what}. Resume from another checkpoint, or "
         "take the recorder's entry out of checkpoint['callbacks'] to record anew."
     )
+
+
+def shown(value: Any) -> str:
+    """The beginning of a value's ``repr``, whatever it is: an int may have too many digits for one."""
+    try:
+        return f"{value!r:.200}"
+    except Exception:
+        return f"a {type(value).__name__} that cannot be shown"
 
 
 def _warn(message: str) -> None:

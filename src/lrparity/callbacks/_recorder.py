@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 import warnings
 import weakref
@@ -12,8 +13,20 @@ from typing import Any, cast, get_args
 
 from lrparity import _validation as check
 from lrparity.callbacks._epoch_metrics import EpochMetrics
-from lrparity.callbacks._optimizers import BASE, optimizer_names, raw_optimizers, series_names
-from lrparity.callbacks._rates import Doubles, RatesInFile, RatesInMemory, read_side_file
+from lrparity.callbacks._optimizers import (
+    BASE,
+    optimizer_names,
+    raw_optimizers,
+    series_names,
+    unseen_steps,
+)
+from lrparity.callbacks._rates import (
+    Doubles,
+    RatesInFile,
+    RatesInMemory,
+    read_side_file,
+    shown,
+)
 from lrparity.callbacks._track import Track
 from lrparity.trajectory import (
     MAXIMUM_VALUES,
@@ -37,7 +50,8 @@ class LearningRateRecorder:
 
     Args:
         path: the file to write when the training ends or fails.  Its folder is made if it is not
-            there.  A file that is there is replaced then, and not before.
+            there.  A file that is there is replaced then, and not before.  A relative path starts
+            at the working directory in which the first training begins.
         metrics: True for every metric of ``trainer.callback_metrics``, False for none, or the names
             of those to record.
         reading: which rate of an update is recorded.  ``"reported"``: ``lr`` of the param group.
@@ -50,11 +64,13 @@ class LearningRateRecorder:
     accumulates, a step that AMP skips and a step without gradients are no updates.  One optimizer is
     the series ``"learning_rate"``; several are ``"learning_rate/SGD"``, ``"learning_rate/SGD-1"``, ...,
     each with its own count.  Further param groups are ``".../pg2"`` or ``".../<name of the group>"``.  A
-    group that joins during training has NaN up to then.
+    group that joins during training has NaN up to then.  A warning names an optimizer whose ``step``
+    nobody calls in a whole epoch, as where code of its own updates the weights.
 
     **Metrics** are counted in epochs, from 0: the last value that was put into
     ``trainer.callback_metrics`` in that epoch, and NaN where there was none.  A float32 metric keeps
-    its value.
+    its value.  What is no number, as a confusion matrix, is left out, with a warning if it was asked
+    for by its name.
 
     **LearningRateMonitor**, Lightning's own, logs what stands in the optimizer at every n-th batch or
     epoch to a logger, which it needs; it counts batches, and its values are those that come next.
@@ -64,7 +80,9 @@ class LearningRateRecorder:
     ``<path>.part`` in blocks: memory holds one block of 4096 updates, a checkpoint holds counts and
     checksums, and a training that is killed loses at most a block, which :meth:`read_part` reads.
     To write the final file, and to go on from it, takes some 75 bytes per rate for a moment; then
-    the ``.part`` goes.  A run too large for the final file keeps it, with a warning.
+    the ``.part`` goes.  A run too large for the final file keeps it, with a warning, and so does one
+    whose file cannot be written any more at the end.  :attr:`trajectory` of a finished training stays
+    in memory up to a million rates; beyond, it is read from the file, which has to lie there still.
 
     **Resume.**  A training that goes on from a checkpoint goes on recording, to the same
     trajectory as without the interruption.  The rates before are looked for in ``<path>.part`` and
@@ -72,17 +90,23 @@ class LearningRateRecorder:
     are not there, a warning says so and they are NaN.  The checkpoint's entry goes by the name of the
     file, not its folder, so that the folder may change from run to run.  Epoch means of a training
     that is resumed within an epoch are those of the rest of it: that is how Lightning resumes.
+    A checkpoint that is restored within the training takes the recording back with it: the trial steps
+    of Lightning's batch size and learning rate finders, at whatever epoch they run, are not in it.
 
     **Several processes.**  With ``path`` only the process of rank 0 records rates and writes;
     :attr:`trajectory` of the others raises ``RuntimeError``.  Without, each has its own.
 
     Further ``fit`` calls of a trainer go on where the last one ended.  Another trainer starts
-    anew.  ``fast_dev_run`` records, and writes no file.
+    anew, and has to wait for the end of the training before.  ``fast_dev_run`` records, and writes no
+    file.
 
     Raises:
         TypeError: an argument has another type.
-        ValueError: ``reading`` is another word; a name is empty; a state is damaged or another's.
-        OSError: the file cannot be written; before the training starts, if that can be seen then.
+        ValueError: ``reading`` is another word; a name is empty; a state is damaged or another's; two
+            recorders of a trainer have one ``path``.
+        OSError: the file cannot be written, or something that is no regular file has its name; only
+            before the training starts, for later it is a warning.
+        RuntimeError: another trainer, which is training, has this recorder.
 
     >>> import torch
     >>> from lightning.pytorch import LightningModule, Trainer
@@ -135,6 +159,7 @@ class LearningRateRecorder:
         self._tracks: list[Track] = []
         self._optimizers: Any = None
         self._running = self._goes_on = self._elsewhere = self._stopped = self._saved = False
+        self._restored = self._unseen_told = False
 
     @property
     def trajectory(self) -> Trajectory:
@@ -170,19 +195,31 @@ class LearningRateRecorder:
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Find out before the training whether the file can be written."""
+        before = None if self._trainer is None else self._trainer()
+        if before is not trainer and _is_training(before):
+            path = "" if self.path is None else ", with a `path` of its own"
+            raise RuntimeError(
+                f"This LearningRateRecorder, {self!r}, is still in use: another trainer is training "
+                f"with it. Pass a copy to this trainer{path}; one recorder records one training."
+            )
         self._fitting, self._saved = stage == "fit", False
         if not self._fitting:
             return
-        if self._trainer is not None and self._trainer() is not trainer:
+        if self._trainer is not None and before is not trainer:
             self._begin_anew()
         self._trainer = weakref.ref(trainer)
         if self.path is None:
             return
-        if trainer.fast_dev_run and isinstance(self._rates, RatesInFile):
-            self._rates = RatesInMemory()  # a trial must not replace the file of a real run
+        path = self.path
+        if isinstance(self._rates, RatesInFile):
+            self._rates.settle_path()
+            path = self._rates.result
+            _check_only(self, path, trainer)
+            if trainer.fast_dev_run:
+                self._rates = RatesInMemory()  # a trial must not replace the file of a real run
         self._elsewhere = not trainer.is_global_zero and not trainer.fast_dev_run
         if not self._elsewhere:
-            _check_writable(self.path)
+            _check_writable(path)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin."""
@@ -191,10 +228,16 @@ class LearningRateRecorder:
         self._provenance = _provenance_of(trainer)
         begun = trainer.global_step > 0 or trainer.fit_loop.total_batch_idx >= 0
         if begun and not self._goes_on and trainer.is_global_zero:
+            resumed = getattr(trainer, "ckpt_path", None) is not None
+            why = (
+                f"The training goes on from a checkpoint without the state of {self!r}, "
+                f"{self.state_key!r}"
+                if resumed
+                else f"The trainer has trained before, without {self!r}"
+            )
             _warn(
-                "The training goes on from a checkpoint without the state of this "
-                f"LearningRateRecorder, {self.state_key!r}: index 0 of the recording is the first "
-                f"update after trainer.global_step = {trainer.global_step}."
+                f"{why}: index 0 of the recording is the first update after trainer.global_step = "
+                f"{trainer.global_step}."
             )
         self._goes_on = True
         if isinstance(self._rates, RatesInFile) and not self._elsewhere:
@@ -211,7 +254,9 @@ class LearningRateRecorder:
         self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
     ) -> None:
         """Watch the optimizers: only now, behind the step hooks that others set as training started."""
-        if trainer.optimizers is not self._optimizers and self._running:
+        if trainer.optimizers is not self._optimizers and (self._running or self._restored):
+            if self._restored:
+                self._go_on(trainer)
             self._attach(trainer)
 
     def on_train_batch_end(
@@ -236,6 +281,7 @@ class LearningRateRecorder:
         if self._running:
             self._epochs.end_epoch(trainer)
             self._flush()
+            self._tell_unseen(trainer)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """End, and write the file."""
@@ -250,27 +296,28 @@ class LearningRateRecorder:
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """End, and write the file; what goes wrong here must not hide the exception."""
-        if not self._running:
+        running = self._running
+        if not self._is_ours(trainer) or not (running or self._restored):
             return
         self._detach()
         try:
-            if (
-                trainer.world_size == 1
-            ):  # to ask for metrics may mean to wait for the other processes
+            # To ask for metrics may mean to wait for the other processes.
+            if running and trainer.world_size == 1:
                 self._epochs.end_training(trainer)
             self._save()
         except Exception as error:
             _warn(f"LearningRateRecorder could not write {self.path!r}: {error}")
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
-        """Write the file of a training that was killed at its very end: nothing is left to train."""
+        """Write the file where nothing was left to train, as after a kill at the very end."""
         if self._goes_on and not self._saved:
             self._provenance = self._provenance or _provenance_of(trainer)
             self._save()
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Leave the optimizers alone, however the training has ended."""
-        self._detach()
+        if self._is_ours(trainer):
+            self._detach()
 
     # --- state -------------------------------------------------------------------------------------
 
@@ -293,18 +340,22 @@ class LearningRateRecorder:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a state that :meth:`state_dict` returned, when training starts.
 
+        In the middle of a training it is the next batch that goes on from there.
+
         Raises:
             ValueError: the state is another one's, damaged, or of an unknown version.
         """
         if not self._fitting:  # trainer.test(ckpt_path=...) is no reason to forget the training
             return
-        if not isinstance(state_dict, Mapping) or state_dict.get("format") != STATE_FORMAT:
+        made_by = state_dict.get("format") if isinstance(state_dict, Mapping) else None
+        if not isinstance(made_by, str) or made_by != STATE_FORMAT:
             raise ValueError(
-                f"This is not the state of lrparity's LearningRateRecorder: {state_dict!r:.200}."
+                f"This is not the state of lrparity's LearningRateRecorder: {shown(state_dict)}."
             )
-        if state_dict.get("version") != STATE_VERSION:
+        version = state_dict.get("version")
+        if type(version) is not int or version != STATE_VERSION:
             raise ValueError(
-                f"The state of LearningRateRecorder has version {state_dict.get('version')!r}; this "
+                f"The state of LearningRateRecorder has version {shown(version)}; this "
                 f"lrparity reads version {STATE_VERSION}. Resume with the lrparity that saved it, or a "
                 "newer one."
             )
@@ -312,14 +363,23 @@ class LearningRateRecorder:
         epochs.load_state_dict(state_dict.get("metrics"))
         self._rates.load_state_dict(cast("Mapping[str, Any]", state_dict.get("rates")))
         self._epochs, self._goes_on = epochs, True
+        if self._running:
+            # What the tracks would go on with is gone.  The trainer has yet to restore its loops.
+            self._release()
+            self._running, self._restored, self._stopped = False, True, False
 
     def __getstate__(self) -> dict[str, Any]:
         # Lightning puts the module's `log` and `log_dict` here, and with them the whole module.
         lightnings = ("log", "log_dict")
         kept = {name: value for name, value in self.__dict__.items() if name not in lightnings}
-        attached: dict[str, Any] = {"_tracks": [], "_optimizers": None, "_running": False}
-        trainer = None if self._trainer is None else _no_trainer
-        return kept | attached | {"_trainer": trainer}
+        attached: dict[str, Any] = {
+            "_tracks": [],
+            "_optimizers": None,
+            "_running": False,
+            "_restored": False,
+            "_trainer": None if self._trainer is None else _no_trainer,
+        }
+        return kept | attached
 
     def __repr__(self) -> str:
         return (
@@ -328,6 +388,27 @@ class LearningRateRecorder:
         )
 
     # --- what the hooks do -------------------------------------------------------------------------
+
+    def _is_ours(self, trainer: Any) -> bool:
+        """Not one that :meth:`setup` has refused."""
+        return self._trainer is not None and self._trainer() is trainer
+
+    def _go_on(self, trainer: Any) -> None:
+        """Go on from the state that was loaded in the middle of the training."""
+        if isinstance(self._rates, RatesInFile) and not self._elsewhere:
+            self._rates.begin_again()
+        self._epochs.begin_training(trainer)
+        self._running, self._restored = True, False
+
+    def _tell_unseen(self, trainer: Any) -> None:
+        """Warn, once, of the optimizers whose steps no hook sees: their series are just empty."""
+        blind = [place for place, track in enumerate(self._tracks) if track.blind]
+        if not blind or self._unseen_told or not trainer.is_global_zero:
+            return
+        self._unseen_told = True
+        names = optimizer_names(raw_optimizers(trainer))
+        unseen = [names[place] for place in blind]
+        _warn(unseen_steps(unseen, trainer.current_epoch, "its learning rates are not recorded"))
 
     def _attach(self, trainer: Any) -> None:
         self._release()
@@ -368,7 +449,7 @@ class LearningRateRecorder:
 
     def _detach(self) -> None:
         self._release()
-        self._running = False
+        self._running = self._restored = False
 
     def _assembled(self, rates: Mapping[str, Doubles]) -> Trajectory:
         return Trajectory(
@@ -386,16 +467,23 @@ class LearningRateRecorder:
         try:
             if rates.total() > MAXIMUM_VALUES:  # else the memory would be filled in vain
                 raise TrajectoryError(f"it has more than {MAXIMUM_VALUES} values")
-            self._assembled(rates.values()).save(rates.result)
-        except TrajectoryError as error:
+            values = rates.values()
+            self._assembled(values).save(rates.result)
+        except (TrajectoryError, OSError) as error:
             # The training is done and good: no reason to fail it.
+            unwritten = rates.unwritten()
+            but = f", but for the last {unwritten}, which it could not take" if unwritten else ""
+            mend = (
+                "Make a trajectory of each series, or of a part of them, and save that."
+                if isinstance(error, TrajectoryError)
+                else "Or save the recorder's `trajectory` to another path."
+            )
             _warn(
-                f"LearningRateRecorder could not write {self.path!r}: {error}. The rates are in "
-                f"{str(rates.path)!r}, which LearningRateRecorder.read_part reads: make a trajectory "
-                "of each series, or of a part of them, and save that."
+                f"LearningRateRecorder could not write {rates.result!r}: {error}. The rates are in "
+                f"{str(rates.path)!r}{but}: LearningRateRecorder.read_part reads it. {mend}"
             )
         else:
-            rates.remove()
+            rates.finish(values)
 
 
 # --- what the trainer says -------------------------------------------------------------------------
@@ -412,6 +500,12 @@ def _provenance_of(trainer: Any) -> dict[str, Plain]:
         accelerator=type(trainer.accelerator).__name__,
         world_size=trainer.world_size,
     )
+
+
+def _is_training(trainer: Any) -> bool:
+    """Whether a trainer is within its ``fit``; one that failed or is gone is not."""
+    state = getattr(trainer, "state", None)
+    return getattr(state, "status", None) == "running" and getattr(state, "fn", None) == "fit"
 
 
 def _no_trainer() -> None:
@@ -459,14 +553,37 @@ def _checked_metrics(value: Any) -> bool | list[str]:
     )
 
 
+def _check_only(recorder: LearningRateRecorder, path: str, trainer: Any) -> None:
+    """No other recorder of the trainer writes the files of this one."""
+    ours = {os.path.realpath(path), os.path.realpath(f"{path}.part")}
+    for other in trainer.callbacks:
+        if isinstance(other, LearningRateRecorder) and other is not recorder and other.path:
+            theirs = {os.path.realpath(other.path), os.path.realpath(f"{other.path}.part")}
+            if ours & theirs:
+                raise ValueError(
+                    f"Two LearningRateRecorders of this trainer write the file {path!r}: "
+                    f"{recorder!r} and {other!r}. Give each a `path` of its own."
+                )
+
+
 def _check_writable(path: str) -> None:
     """Fail before the training and not after it."""
     target = Path(path)
-    if target.is_dir():
-        raise IsADirectoryError(
-            f"Argument `path` of LearningRateRecorder is a folder: {path!r}. Pass the name of a file "
-            "in it."
-        )
+    for one in (target, Path(f"{path}.part")):
+        try:
+            mode = one.stat().st_mode
+        except OSError:
+            continue  # it is not there, or what follows tells
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(
+                f"Argument `path` of LearningRateRecorder is {path!r}, and {str(one)!r} is a folder. "
+                "Pass the name of a file in it."
+            )
+        if not stat.S_ISREG(mode):  # it would be replaced, and with it a device, or a pipe
+            raise OSError(
+                f"Argument `path` of LearningRateRecorder is {path!r}, and {str(one)!r} is no regular "
+                "file. Pass another path."
+            )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=target.parent):

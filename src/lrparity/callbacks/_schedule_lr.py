@@ -13,10 +13,12 @@ from lrparity import _validation as check
 from lrparity.callbacks._driver import Count, Driver, checked_driver_state
 from lrparity.callbacks._optimizers import (
     BASE,
+    changes,
     optimizer_names,
     pick,
     raw_optimizers,
     series_names,
+    unseen_steps,
 )
 from lrparity.lr_scheduler import OnConfigChange
 from lrparity.lr_scheduler._schedule_lr import ScheduleLike
@@ -145,7 +147,7 @@ class ScheduleLR:
         self._optimizers: Any = None  # the trainer's list, to see when it is another
         self._scales: dict[int, list[float | None]] = {}  # as configure_optimizers has made them
         self._silent = False  # whether it has been remarked that no update is seen
-        self._versions: dict[int, int] = {}
+        self._changes: dict[int, int] = {}
         self._updates_before: dict[int, int] = {}
 
     @property
@@ -271,7 +273,7 @@ class ScheduleLR:
 
     def _note_weights(self) -> None:
         """Remember how often weights were changed and updates were seen."""
-        self._versions = {i: _version(driver) for i, driver in self._drivers.items()}
+        self._changes = {i: changes(driver.optimizer) for i, driver in self._drivers.items()}
         self._updates_before = self.updates
 
     def _catch_up(self, trainer: Any) -> None:
@@ -327,20 +329,19 @@ class ScheduleLR:
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Notice weights that change without a step that can be seen."""
-        for i, driver in self._drivers.items():
-            unseen = driver.updates == self._updates_before.get(i, -1)
-            if self._silent or not unseen or _version(driver) == self._versions.get(i):
-                continue
+        unseen = [
+            driver.name
+            for i, driver in self._drivers.items()
+            if driver.updates == self._updates_before.get(i)
+            and changes(driver.optimizer) != self._changes.get(i)
+        ]
+        if unseen and not self._silent:
             self._silent = True
+            message = unseen_steps(
+                unseen, trainer.current_epoch, "its learning rate stays where it is"
+            )
             if trainer.is_global_zero:
-                warnings.warn(
-                    f"The weights of the optimizer {driver.name!r} changed in epoch "
-                    f"{trainer.current_epoch}, but no step() of it was seen, so its learning rate "
-                    "stays where it is. ScheduleLR sees the steps of a torch.optim.Optimizer, and of "
-                    "one that it keeps as `optimizer` or `base_optimizer`.",
-                    UserWarning,
-                    stacklevel=2,
-                )
+                warnings.warn(message, UserWarning, stacklevel=2)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Leave the optimizers alone."""
@@ -421,7 +422,7 @@ class ScheduleLR:
             "_states": states,
             "_trainer": trainer,
             "_optimizers": None,
-            "_versions": {},
+            "_changes": {},
         }
 
     def __repr__(self) -> str:
@@ -503,12 +504,6 @@ def _scales_of(optimizer: Optimizer) -> list[float | None]:
     """Each group's ``lr_scale`` entry."""
     scales = (group.get("lr_scale") for group in optimizer.param_groups)
     return [None if scale is None else float(scale) for scale in scales]
-
-
-def _version(driver: Driver) -> int:
-    """Goes up whenever a weight is changed in place."""
-    groups = driver.optimizer.param_groups
-    return sum(parameter._version for group in groups for parameter in group["params"])
 
 
 def _is_place(key: Any) -> bool:

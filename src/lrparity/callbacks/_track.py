@@ -10,6 +10,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from lrparity.callbacks._optimizers import changes
 from lrparity.callbacks._rates import BLOCK, RatesInFile, RatesInMemory
 from lrparity.lr_scheduler._updates import UpdateCounter
 
@@ -41,13 +42,22 @@ class Track:
         self._current: list[float] = []
         self._buffers: list[array[float]] = []
         self._counter = UpdateCounter(optimizer, after_update=self._record)
-        self._hook: RemovableHandle = optimizer.register_step_pre_hook(self._before_step)
+        self._hooks: list[RemovableHandle] = [
+            one.register_step_pre_hook(self._before_step) for one in self._counter.watched
+        ]
+        self._changes = changes(optimizer)
         self._adopt_groups(len(optimizer.param_groups))
+
+    @property
+    def blind(self) -> bool:
+        """Whether the weights have changed, and no step was ever seen."""
+        return not self._current and changes(self._optimizer) != self._changes
 
     def remove(self) -> None:
         """Take the hooks off the optimizer."""
         self._counter.remove()
-        self._hook.remove()
+        for hook in self._hooks:
+            hook.remove()
 
     def _before_step(
         self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -35,6 +35,7 @@ class UpdateCounter:
 
     Attributes:
         pending: the updates that have been counted and not been taken yet.
+        watched: the optimizers whose steps are seen: the one given, and what it holds.
     """
 
     def __init__(
@@ -59,9 +60,9 @@ class UpdateCounter:
             if (alive := counter()) is not None:
                 alive._close(stepped)
 
-        self._watched = _steppers(optimizer)
-        hooks = [one.register_step_pre_hook(opened) for one in self._watched]
-        hooks += [one.register_step_post_hook(closed) for one in self._watched]
+        self.watched = _steppers(optimizer)
+        hooks = [one.register_step_pre_hook(opened) for one in self.watched]
+        hooks += [one.register_step_post_hook(closed) for one in self.watched]
         self._removal = weakref.finalize(self, _remove, hooks)
         self._removal.atexit = False
 
@@ -97,7 +98,7 @@ class UpdateCounter:
         while frame is not None:
             if frame.f_code is running.f_code:
                 stepping = frame.f_locals.get("self")
-                if any(stepping is one for one in self._watched):
+                if any(stepping is one for one in self.watched):
                     return True
             frame = frame.f_back
         return False
