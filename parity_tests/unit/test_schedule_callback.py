@@ -931,6 +931,15 @@ def test_a_scheduler_of_the_same_optimizer_is_refused(kind):
         fit(Module(make), ScheduleLR(COSINE))
 
 
+def test_a_scheduler_of_a_wrapper_is_refused():
+    def make(parameters):
+        optimizer = Own(parameters, lr=7.0)
+        return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1)]
+
+    with pytest.raises(ValueError, match=r"To keep the callback, return the optimizer alone"):
+        fit(Module(make), ScheduleLR(COSINE))
+
+
 def test_a_scheduler_of_another_optimizer_is_fine():
     def make(parameters):
         optimizers = two(parameters)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
-import tempfile
 import warnings
 import weakref
 from collections.abc import Callable, Mapping
@@ -12,6 +10,12 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from lrparity import _validation as check
+from lrparity.callbacks._arguments import (
+    check_writable,
+    checked_metrics,
+    checked_path,
+    checked_state,
+)
 from lrparity.callbacks._epoch_metrics import EpochMetrics
 from lrparity.callbacks._optimizers import (
     BASE,
@@ -25,7 +29,6 @@ from lrparity.callbacks._rates import (
     RatesInFile,
     RatesInMemory,
     read_side_file,
-    shown,
 )
 from lrparity.callbacks._track import Track
 from lrparity.trajectory import (
@@ -37,7 +40,6 @@ from lrparity.trajectory import (
     provenance,
 )
 
-STATE_FORMAT = "lrparity.callbacks.LearningRateRecorder"
 STATE_VERSION = 1
 
 
@@ -140,8 +142,8 @@ class LearningRateRecorder:
         metrics: bool | list[str] = True,
         reading: Reading = "reported",
     ) -> None:
-        self.path = _checked_path(path)
-        self.metrics = _checked_metrics(metrics)
+        self.path = checked_path(path)
+        self.metrics = checked_metrics(metrics)
         self.reading = cast("Reading", check.choice("reading", reading, get_args(Reading)))
         file = None if self.path is None else Path(self.path).name
         # Kept, because Lightning asks for it before every hook.
@@ -219,7 +221,7 @@ class LearningRateRecorder:
                 self._rates = RatesInMemory()  # a trial must not replace the file of a real run
         self._elsewhere = not trainer.is_global_zero and not trainer.fast_dev_run
         if not self._elsewhere:
-            _check_writable(path)
+            check_writable(path)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin."""
@@ -331,7 +333,7 @@ class LearningRateRecorder:
         if self._running and self._trainer is not None:
             self._epochs.catch_up(self._trainer())
         return {
-            "format": STATE_FORMAT,
+            "format": "lrparity.callbacks.LearningRateRecorder",
             "version": STATE_VERSION,
             "rates": self._rates.state_dict(),
             "metrics": self._epochs.state_dict(),
@@ -347,18 +349,7 @@ class LearningRateRecorder:
         """
         if not self._fitting:  # trainer.test(ckpt_path=...) is no reason to forget the training
             return
-        made_by = state_dict.get("format") if isinstance(state_dict, Mapping) else None
-        if not isinstance(made_by, str) or made_by != STATE_FORMAT:
-            raise ValueError(
-                f"This is not the state of lrparity's LearningRateRecorder: {shown(state_dict)}."
-            )
-        version = state_dict.get("version")
-        if type(version) is not int or version != STATE_VERSION:
-            raise ValueError(
-                f"The state of LearningRateRecorder has version {shown(version)}; this "
-                f"lrparity reads version {STATE_VERSION}. Resume with the lrparity that saved it, or a "
-                "newer one."
-            )
+        checked_state(state_dict, "LearningRateRecorder", STATE_VERSION)
         epochs = EpochMetrics(self.metrics)
         epochs.load_state_dict(state_dict.get("metrics"))
         self._rates.load_state_dict(cast("Mapping[str, Any]", state_dict.get("rates")))
@@ -516,43 +507,6 @@ def _warn(message: str) -> None:
     warnings.warn(message, UserWarning, stacklevel=3)
 
 
-# --- what the constructor accepts -------------------------------------------------------------------
-
-
-def _checked_path(value: Any) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
-        raise TypeError(
-            f"Argument `path` must be a path or None. Received: path={value!r}. Pass the name of the "
-            "file to write, such as 'run.json'."
-        )
-    path = os.fspath(value)
-    if not Path(path).name:
-        raise ValueError(
-            f"Argument `path` must name a file. Received: path={value!r}. Pass the name of the file "
-            "to write, such as 'run.json'."
-        )
-    return path
-
-
-def _checked_metrics(value: Any) -> bool | list[str]:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, list | tuple):
-        if not all(isinstance(name, str) and name for name in value):
-            raise ValueError(
-                "Argument `metrics` must hold names of metrics, which are not empty. Received: "
-                f"metrics={value!r}."
-            )
-        return list(dict.fromkeys(value))
-    mend = f" Pass [{value!r}]." if isinstance(value, str) else ""
-    raise TypeError(
-        "Argument `metrics` must be True, False or a list of names. Received: "
-        f"metrics={value!r}.{mend}"
-    )
-
-
 def _check_only(recorder: LearningRateRecorder, path: str, trainer: Any) -> None:
     """No other recorder of the trainer writes the files of this one."""
     ours = {os.path.realpath(path), os.path.realpath(f"{path}.part")}
@@ -564,32 +518,3 @@ def _check_only(recorder: LearningRateRecorder, path: str, trainer: Any) -> None
                     f"Two LearningRateRecorders of this trainer write the file {path!r}: "
                     f"{recorder!r} and {other!r}. Give each a `path` of its own."
                 )
-
-
-def _check_writable(path: str) -> None:
-    """Fail before the training and not after it."""
-    target = Path(path)
-    for one in (target, Path(f"{path}.part")):
-        try:
-            mode = one.stat().st_mode
-        except OSError:
-            continue  # it is not there, or what follows tells
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(
-                f"Argument `path` of LearningRateRecorder is {path!r}, and {str(one)!r} is a folder. "
-                "Pass the name of a file in it."
-            )
-        if not stat.S_ISREG(mode):  # it would be replaced, and with it a device, or a pipe
-            raise OSError(
-                f"Argument `path` of LearningRateRecorder is {path!r}, and {str(one)!r} is no regular "
-                "file. Pass another path."
-            )
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=target.parent):
-            pass
-    except OSError as error:
-        raise type(error)(
-            f"Argument `path` of LearningRateRecorder is {path!r}, and no file can be written in that "
-            f"folder: {error}. Pass another path."
-        ) from error

@@ -10,9 +10,15 @@ from typing import Any, cast
 from torch.optim import Optimizer
 
 from lrparity import _validation as check
+from lrparity.callbacks._arguments import (
+    checked_initial_update,
+    checked_log,
+    checked_schedule,
+    checked_selector,
+    checked_state,
+)
 from lrparity.callbacks._driver import Count, Driver, checked_driver_state
 from lrparity.callbacks._optimizers import (
-    BASE,
     changes,
     optimizer_names,
     pick,
@@ -22,10 +28,9 @@ from lrparity.callbacks._optimizers import (
 )
 from lrparity.lr_scheduler import OnConfigChange
 from lrparity.lr_scheduler._schedule_lr import ScheduleLike
-from lrparity.schedules import Numerics, as_schedule
+from lrparity.schedules import Numerics
 from lrparity.schedules._schedule import NUMERICS
 
-STATE_FORMAT = "lrparity.callbacks.ScheduleLR"
 STATE_VERSION = 1
 
 
@@ -120,17 +125,17 @@ class ScheduleLR:
         log: bool | str = False,
         prog_bar: bool = False,
     ) -> None:
-        self.schedule = _checked_schedule(schedule)
-        self.optimizer = _checked_selector(optimizer, self.schedule)
+        self.schedule = checked_schedule(schedule)
+        self.optimizer = checked_selector(optimizer, self.schedule)
         self.numerics = cast("Numerics", check.choice("numerics", numerics, NUMERICS))
         self.count = cast("Count", check.choice("count", count, ("update", "micro_batch")))
-        self.initial_update = _checked_initial_update(initial_update)
+        self.initial_update = checked_initial_update(initial_update)
         self.on_config_change = cast(
             "OnConfigChange",
             check.choice("on_config_change", on_config_change, ("raise", "use_new")),
         )
         # Lightning sets an attribute `log` on every callback.
-        self._log_name = _checked_log(log)
+        self._log_name = checked_log(log)
         self._prog_bar = check.flag("prog_bar", prog_bar)
         if self._prog_bar and self._log_name is None:
             raise ValueError("Argument `prog_bar`=True shows what `log` logs: pass log=True too.")
@@ -364,7 +369,7 @@ class ScheduleLR:
         """The counts and the schedules' configs, plain Python."""
         states = {i: driver.state_dict() for i, driver in self._drivers.items()} or self._states
         return {
-            "format": STATE_FORMAT,
+            "format": "lrparity.callbacks.ScheduleLR",
             "version": STATE_VERSION,
             "optimizers": {str(i): state for i, state in states.items()},
         }
@@ -378,18 +383,7 @@ class ScheduleLR:
         Raises:
             ValueError: the state is another one's, damaged, or of an unknown version.
         """
-        if not isinstance(state_dict, Mapping) or state_dict.get("format") != STATE_FORMAT:
-            raise ValueError(
-                f"This is not the state of lrparity's ScheduleLR callback: {state_dict!r:.200}."
-            )
-        version = state_dict.get("version")
-        if type(version) is not int or version != STATE_VERSION:
-            raise ValueError(
-                f"The state of ScheduleLR has version {state_dict.get('version')!r}; this lrparity "
-                f"reads version {STATE_VERSION}. Resume with the lrparity that saved it, or a newer "
-                "one."
-            )
-        states = state_dict.get("optimizers")
+        states = checked_state(state_dict, "ScheduleLR", STATE_VERSION).get("optimizers")
         if not isinstance(states, Mapping) or not all(_is_place(i) for i in states):
             raise ValueError(
                 f"The state of ScheduleLR is damaged: 'optimizers' is {states!r:.200}."
@@ -489,7 +483,7 @@ class ScheduleLR:
                 + (", counted in batches." if self.count == "micro_batch" else ".")
             )
         warn(
-            "The training goes on from a checkpoint that was written without ScheduleLR: the schedule "
+            "The training goes on, and was begun without this ScheduleLR: the schedule "
             f"begins at trainer.global_step = {trainer.global_step}, which counts steps that AMP "
             "skipped, too. Pass initial_update=<updates so far> to say otherwise."
         )
@@ -506,6 +500,11 @@ def _scales_of(optimizer: Optimizer) -> list[float | None]:
     return [None if scale is None else float(scale) for scale in scales]
 
 
+def _with_held(optimizer: Any) -> list[Any]:
+    """An optimizer, and the one that it keeps, if any."""
+    return [one for one in (optimizer, getattr(optimizer, "optimizer", None)) if one is not None]
+
+
 def _is_place(key: Any) -> bool:
     return isinstance(key, str) and key.isdecimal() and len(key) < 9
 
@@ -513,10 +512,9 @@ def _is_place(key: Any) -> bool:
 def _check_no_scheduler(trainer: Any, driven: Mapping[int, Any]) -> None:
     optimizers = raw_optimizers(trainer)
     for config in trainer.lr_scheduler_configs:
-        stepped = getattr(config.scheduler, "optimizer", None)
-        stepped = getattr(stepped, "optimizer", stepped)
+        scheduled = _with_held(getattr(config.scheduler, "optimizer", None))
         for i in driven:
-            if stepped is optimizers[i]:
+            if any(one is other for one in scheduled for other in _with_held(optimizers[i])):
                 name, kind = optimizer_names(optimizers)[i], type(config.scheduler).__name__
                 raise ValueError(
                     f"The optimizer {name!r} has a learning-rate scheduler from configure_optimizers "
@@ -525,71 +523,3 @@ def _check_no_scheduler(trainer: Any, driven: Mapping[int, Any]) -> None:
                     f"configure_optimizers; to keep {kind}, take ScheduleLR out of the trainer's "
                     "callbacks, or name another optimizer with `optimizer`."
                 )
-
-
-# --- what the constructor accepts -------------------------------------------------------------------
-
-
-def _checked_schedule(value: Any) -> Any:
-    """The argument, with every schedule in it checked."""
-    if isinstance(value, Mapping):
-        if not value:
-            raise ValueError("Argument `schedule` is an empty mapping: there is nothing to drive.")
-        for key in value:
-            if isinstance(key, bool) or not isinstance(key, int | str):
-                raise TypeError(
-                    "Argument `schedule` must map the places or names of optimizers to schedules. "
-                    f"Received the key {key!r}."
-                )
-        return {key: _checked_list(one, f"schedule[{key!r}]") for key, one in value.items()}
-    return _checked_list(value, "schedule")
-
-
-def _checked_list(value: Any, name: str) -> Any:
-    if not isinstance(value, list | tuple):
-        return as_schedule(value, name)
-    if not value:
-        raise ValueError(f"Argument `{name}` is an empty list: give one schedule per param group.")
-    return [as_schedule(one, f"{name}[{i}]") for i, one in enumerate(value)]
-
-
-def _checked_selector(value: Any, schedule: Any) -> int | str | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        mend = " Pass the place of the optimizer, or its name."
-        if isinstance(value, Optimizer):
-            mend = " A callback finds the optimizers in the trainer: pass the place, such as 0."
-        raise TypeError(
-            f"Argument `optimizer` must be an integer, a string or None. Received: {value!r}.{mend}"
-        )
-    if isinstance(schedule, dict):
-        raise ValueError(
-            f"Argument `optimizer`={value!r} and a mapping as `schedule` both name optimizers. Pass "
-            "one of them."
-        )
-    return value
-
-
-def _checked_initial_update(value: Any) -> int | None:
-    if value is None:
-        return None
-    try:
-        plain = check.integer(value)
-    except TypeError:
-        plain = -1
-    if plain < 0:
-        raise ValueError(
-            "Argument `initial_update` must be an integer >= 0, the number of updates before, or "
-            f"None. Received: initial_update={value!r}."
-        )
-    return plain
-
-
-def _checked_log(value: Any) -> str | None:
-    """The name to log under, or None."""
-    if isinstance(value, str):
-        if not value:
-            raise ValueError("Argument `log` is an empty name. Pass True for 'learning_rate'.")
-        return value
-    return BASE if check.flag("log", value) else None
