@@ -9,8 +9,8 @@ Lightning comes under two import names with classes of their own, and each train
   The environment variable ``LRPARITY_LIGHTNING``, set to ``lightning.pytorch`` or
   ``pytorch_lightning``, decides otherwise.
 
-The callbacks of either do the same in a trainer of the other, and read its checkpoints; only
-``isinstance`` and ``LightningCLI`` can tell.
+Checkpoints are the same for both.  From Lightning 2.6 on the callbacks of either run in a trainer of
+the other, and only ``isinstance`` and ``LightningCLI`` can tell.
 """
 
 from __future__ import annotations
