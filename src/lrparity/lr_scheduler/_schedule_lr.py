@@ -192,6 +192,7 @@ class ScheduleLR(LRScheduler):
         self._schedules = schedules  # one for each group
         self._distinct = distinct(schedules)
         self._which = which_distinct(schedules)
+        self._shipped = all(is_shipped_formula(one) for one in self._distinct)
 
     # --- stepping ---------------------------------------------------------------------------------
 
@@ -386,17 +387,21 @@ class ScheduleLR(LRScheduler):
         self._columns: list[list[float]] = []  # for each group the rates from _table_start on
         self._table_start = self._table_size = self._fast_size = 0
         self._seen_scales: tuple[Any, ...] = ()
-        self._uniform = self._scaled = False
+        self._uniform = self._scaled = self._as_they_are = False
 
     def _fill_table(self, seen_scales: tuple[Any, ...]) -> None:
         """Compute the rates from ``last_epoch`` on: a block of them if that is safe, else one."""
         scales = [_lr_scale(scale, i) for i, scale in enumerate(seen_scales)]
         schedules = self._distinct
-        if all(is_shipped_formula(one) for one in schedules):
+        if self._shipped:
             steps = np.arange(self.last_epoch, self.last_epoch + BLOCK)
             rates = [one(steps, numerics=self.numerics) for one in schedules]
         else:  # a user's function may look at the training, fail past its end, or count its calls
-            rates = [np.array([self._rate(one, self.last_epoch)], np.float32) for one in schedules]
+            singles = [self._rate(one, self.last_epoch) for one in schedules]
+            if self._as_they_are and seen_scales == self._seen_scales:
+                self._refill(singles)
+                return
+            rates = [np.array([rate], np.float32) for rate in singles]
         self._forget_table()  # not before a user's function has answered
         self._first_rates = [float(column[0]) for column in rates]
         columns: dict[tuple[int, float], list[float]] = {}
@@ -409,7 +414,17 @@ class ScheduleLR(LRScheduler):
         self._seen_scales = seen_scales
         self._scaled = any(scale is not None for scale in seen_scales)
         self._uniform = len(columns) == 1 and not self._scaled
+        self._as_they_are = self.multiplier == 1.0 == max(scales) == min(scales)
         self._choose_way()
+
+    def _refill(self, rates: list[float]) -> None:
+        """The same table for another single step, whose rates no factor changes."""
+        if self._table_written:
+            self._last_lr = self._last_lr
+            self._table_written = False
+        self._first_rates, self._table_start = rates, self.last_epoch
+        for column, which in zip(self._columns, self._which, strict=True):
+            column[0] = rates[which]
 
     def _choose_way(self) -> None:
         # The first step() and, under Accelerate, counting updates, or as long as Lightning may be
