@@ -23,7 +23,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from bits import assert_same_bits
 from lightning_side import QUIET, RESUMED_WITHIN_AN_EPOCH
 from lrparity import lr_scheduler
-from lrparity.callbacks import ScheduleLR
+from lrparity.callbacks import LearningRateRecorder, ScheduleLR
 from lrparity.schedules import (
     CosineDecay,
     ExponentialDecay,
@@ -614,6 +614,93 @@ def test_weights_that_change_without_a_step_are_remarked():
         UserWarning, match=r"'SGD' changed in epoch 0, but no step\(\) of it was seen"
     ):
         fit(Unseen(automatic=False), ScheduleLR(COSINE))
+
+
+def test_weights_that_another_optimizer_changes_are_not_remarked():
+    class Clamped(Module):
+        """The second waits, and its weights are clamped all the same, as a critic's are."""
+
+        def training_step(self, batch, batch_idx):
+            first, _ = self.optimizers()
+            self.manual_backward(self.head(self.backbone(batch)).square().mean())
+            first.step()
+            with torch.no_grad():
+                self.head.weight.clamp_(-0.01, 0.01)
+
+    fit(Clamped(two, automatic=False), ScheduleLR(COSINE))
+
+
+def test_weights_loaded_as_an_epoch_starts_are_not_remarked():
+    class Loading(Module):
+        def on_train_epoch_start(self):
+            self.load_state_dict(self.state_dict())
+
+        def training_step(self, batch, batch_idx):
+            return None
+
+    fit(Loading(automatic=False), ScheduleLR(COSINE))
+
+
+def test_weights_without_a_version_do_no_harm():
+    class Frozen(Module):
+        def __init__(self) -> None:
+            super().__init__(lambda p: torch.optim.SGD([*p, *self.encoder], lr=7.0))
+            with torch.inference_mode():
+                self.encoder = [torch.nn.Parameter(torch.zeros(1), requires_grad=False)]
+            self.encoder.append(torch.nn.parameter.UninitializedParameter())
+
+    module = Frozen()
+    fit(module, ScheduleLR(COSINE), LearningRateRecorder())
+    assert module.rates[0] == expected(COSINE, 3 * BATCHES)
+
+
+@pytest.mark.parametrize("in_epoch", [1, 2])
+def test_a_finder_and_backbone_finetuning_at_once(in_epoch, tmp_path):
+    class Finder(LearningRateFinder):
+        def on_fit_start(self, *_) -> None:
+            pass
+
+        def on_train_epoch_start(self, trainer, pl_module) -> None:
+            if trainer.current_epoch == in_epoch:
+                done = list(pl_module.used)
+                self.lr_find(trainer, pl_module)
+                pl_module.used = done
+
+    class Used(Module):
+        """Looks behind the hooks of all callbacks."""
+
+        def on_before_optimizer_step(self, optimizer) -> None:
+            self.used.append([group["lr"] for group in optimizer.param_groups])
+
+    def train(*finder):
+        module = Used()
+        module.used = []
+        module.lr, module.train_dataloader = 7.0, loader
+        finetuning = BackboneFinetuning(1, lambda epoch: 1.5, backbone_initial_ratio_lr=0.25)
+        callbacks = [*finder, ScheduleLR(COSINE), finetuning]
+        make_trainer(*callbacks, max_epochs=4, default_root_dir=tmp_path).fit(module)
+        return module.used
+
+    finder = Finder(num_training_steps=5, early_stop_threshold=None, update_attr=False)
+    assert train(finder) == train()
+
+
+@pytest.mark.parametrize("batch", [0, 1, 3])
+def test_a_restore_as_a_batch_starts(batch, tmp_path):
+    class Restore(Callback):
+        def on_train_batch_start(self, trainer, pl_module, data, batch_idx) -> None:
+            if trainer.current_epoch == 1 and batch_idx == batch and trainer.global_step >= 0:
+                path = tmp_path / "now.ckpt"
+                trainer.save_checkpoint(path)
+                trainer._checkpoint_connector.restore(path)
+                trainer.fit_loop.restarting = False
+
+    callback, module = ScheduleLR(COSINE), Module()
+    recorder = LearningRateRecorder()
+    fit(module, recorder, callback, Restore())
+    assert module.rates[0] == expected(COSINE, len(module.rates[0]))
+    assert callback.updates == {0: len(module.rates[0])}
+    assert recorder.trajectory.learning_rate.tolist() == module.rates[0]
 
 
 def test_an_optimizer_that_waits_is_not_remarked():

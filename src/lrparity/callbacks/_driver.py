@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, cast
 
+from torch import Tensor
 from torch.optim import Optimizer
 
 from lrparity.lr_scheduler._schedule_lr import (
@@ -59,6 +60,7 @@ class Driver:
     ) -> None:
         self.optimizer, self.name = optimizer, name
         self.updates, self.micro_batches = updates, micro_batches
+        self.steps = 0  # goes up with each step that is seen, be it an update or not
         self._scales = scales
         self._listens, self._listening = listens, True
         self.first_groups = len(optimizer.param_groups)
@@ -77,8 +79,11 @@ class Driver:
             self._restore_scales(state["scales"], on_config_change)
             self.updates, self.micro_batches = state["updates"], state["micro_batches"]
             self.first_groups = state["first_groups"]
+        held, joined = [float(lr) for lr in self._held()], self._set_aside(state)
         self.scheduler = self._make_scheduler(schedule, numerics, on_config_change, state)
         self._note()
+        if state is not None:
+            self._go_on_with(held, joined, state["scheduler"]["_last_lr"])
         self._counter = UpdateCounter(
             optimizer, before_step=self._before_step, after_update=self._after_update
         )
@@ -106,6 +111,27 @@ class Driver:
         if self._step != begin:  # another epoch, or the schedule had failed at this step
             scheduler._update_lr(self._step)
         return scheduler
+
+    def _set_aside(self, state: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+        """Take off the groups that joined after the state was saved: it knows nothing of them."""
+        groups = self.optimizer.param_groups
+        if state is None or not self._one_for_all:
+            return []
+        saved = len(state["scheduler"]["lr_scales"])
+        joined = groups[saved:]
+        del groups[saved:]
+        return joined
+
+    def _go_on_with(
+        self, held: list[float], joined: list[dict[str, Any]], saved: list[float]
+    ) -> None:
+        """Take over what others have done since the state was restored, in the middle of a fit."""
+        groups = self.optimizer.param_groups
+        for i in range(self.first_groups, len(groups)):
+            if held[i] != saved[i] and not isinstance(groups[i]["lr"], Tensor):
+                groups[i]["lr"] = held[i]
+        groups.extend(joined)
+        self._take_over_changes()
 
     def _restore_scales(self, saved: list[float | None], on_config_change: OnConfigChange) -> None:
         """Notice where the user has changed a scale: the checkpoint's has taken its place."""
@@ -173,6 +199,7 @@ class Driver:
         if not self._listening:
             return
         self._take_over_changes()  # of within the closure, which is all of training_step
+        self.steps += 1  # the step may have begun before it was watched
         self.updates += 1
         if not self._counts_micro_batches and not self.per_epoch:
             self._write_next()
@@ -197,6 +224,7 @@ class Driver:
         self._listening = self._listens()
         if not self._listening:
             return
+        self.steps += 1
         if self._failure is not None:
             raise self._failure
         self._take_over_changes()

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 BASE = "learning_rate"
@@ -63,8 +64,9 @@ def series_names(optimizers: Sequence[Optimizer], base: str = BASE) -> list[list
 
 def changes(optimizer: Optimizer) -> int:
     """How often its weights were changed in place: it differs where they were changed in between."""
-    groups = optimizer.param_groups
-    return sum(parameter._version for group in groups for parameter in group["params"])
+    parameters = (p for group in optimizer.param_groups for p in group["params"])
+    # Neither what is yet to be initialized nor what was made in inference mode keeps a count.
+    return sum(p._version for p in parameters if not is_lazy(p) and not p.is_inference())
 
 
 def unseen_steps(names: Sequence[str], epoch: int, consequence: str) -> str:

@@ -256,6 +256,13 @@ class LearningRateRecorder:
         self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
     ) -> None:
         """Watch the optimizers: only now, behind the step hooks that others set as training started."""
+        self._catch_up(trainer)
+
+    def on_before_backward(self, trainer: Any, pl_module: Any, loss: Any) -> None:
+        """Catch up with what other callbacks have restored or exchanged as the batch began."""
+        self._catch_up(trainer)
+
+    def _catch_up(self, trainer: Any) -> None:
         if trainer.optimizers is not self._optimizers and (self._running or self._restored):
             if self._restored:
                 self._go_on(trainer)
@@ -394,7 +401,8 @@ class LearningRateRecorder:
     def _tell_unseen(self, trainer: Any) -> None:
         """Warn, once, of the optimizers whose steps no hook sees: their series are just empty."""
         blind = [place for place, track in enumerate(self._tracks) if track.blind]
-        if not blind or self._unseen_told or not trainer.is_global_zero:
+        seen = any(track.stepped for track in self._tracks)
+        if not blind or seen or self._unseen_told or not trainer.is_global_zero:
             return
         self._unseen_told = True
         names = optimizer_names(raw_optimizers(trainer))

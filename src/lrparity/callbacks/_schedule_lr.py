@@ -153,7 +153,7 @@ class ScheduleLR:
         self._scales: dict[int, list[float | None]] = {}  # as configure_optimizers has made them
         self._silent = False  # whether it has been remarked that no update is seen
         self._changes: dict[int, int] = {}
-        self._updates_before: dict[int, int] = {}
+        self._steps: dict[int, int] = {}
 
     @property
     def state_key(self) -> str:
@@ -279,7 +279,7 @@ class ScheduleLR:
     def _note_weights(self) -> None:
         """Remember how often weights were changed and updates were seen."""
         self._changes = {i: changes(driver.optimizer) for i, driver in self._drivers.items()}
-        self._updates_before = self.updates
+        self._steps = {i: driver.steps for i, driver in self._drivers.items()}
 
     def _catch_up(self, trainer: Any) -> None:
         """Drive anew what was restored, or replaced, in the middle of a training."""
@@ -299,6 +299,8 @@ class ScheduleLR:
     ) -> None:
         """Log the rates of the batch, if asked to."""
         self._catch_up(trainer)
+        if not batch_idx:  # whoever loads weights has done so
+            self._note_weights()
         if self._log_name is None:
             return
         # self.log costs more than all the rest: only where somebody sees it.  (The last batch's rate
@@ -325,6 +327,10 @@ class ScheduleLR:
                     batch_size=1,
                 )
 
+    def on_before_backward(self, trainer: Any, pl_module: Any, loss: Any) -> None:
+        """Catch up with what other callbacks have restored or exchanged as the batch began."""
+        self._catch_up(trainer)
+
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -337,10 +343,11 @@ class ScheduleLR:
         unseen = [
             driver.name
             for i, driver in self._drivers.items()
-            if driver.updates == self._updates_before.get(i)
-            and changes(driver.optimizer) != self._changes.get(i)
+            if changes(driver.optimizer) != self._changes.get(i)
         ]
-        if unseen and not self._silent:
+        # Weights may change otherwise, too: one optimizer's clamp them while another's steps.
+        seen = any(driver.steps != self._steps.get(i) for i, driver in self._drivers.items())
+        if unseen and not seen and not self._silent:
             self._silent = True
             message = unseen_steps(
                 unseen, trainer.current_epoch, "its learning rate stays where it is"

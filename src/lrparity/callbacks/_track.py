@@ -39,7 +39,8 @@ class Track:
         self._flush, self._applied = flush, applied
         self._count = max((rates.length(name) for name in names()), default=0)
         self._next_flush = self._count + BLOCK
-        self._current: list[float] = []
+        self.stepped = False  # whether a step was ever seen, be it an update or not
+        self._read()  # a step may be going on
         self._buffers: list[array[float]] = []
         self._counter = UpdateCounter(optimizer, after_update=self._record)
         self._hooks: list[RemovableHandle] = [
@@ -51,7 +52,7 @@ class Track:
     @property
     def blind(self) -> bool:
         """Whether the weights have changed, and no step was ever seen."""
-        return not self._current and changes(self._optimizer) != self._changes
+        return not self.stepped and changes(self._optimizer) != self._changes
 
     def remove(self) -> None:
         """Take the hooks off the optimizer."""
@@ -63,6 +64,7 @@ class Track:
         self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """Read the rates as late as possible: the next is written as soon as this one is used."""
+        self.stepped = True
         self._read()
         closure = args[1] if len(args) > 1 else kwargs.get("closure")
         if closure is None:
@@ -80,9 +82,12 @@ class Track:
         return args, kwargs | {"closure": watched}
 
     def _read(self) -> None:
-        self._current = [float(g.get("lr", math.nan)) for g in self._optimizer.param_groups]
+        self._current: list[float] = [
+            float(group.get("lr", math.nan)) for group in self._optimizer.param_groups
+        ]
 
     def _record(self) -> None:
+        self.stepped = True
         current = self._current
         if self._applied:
             groups = self._optimizer.param_groups
