@@ -488,7 +488,7 @@ def test_another_schedule(path):
 def test_a_checkpoint_without_the_callback(tmp_path):
     Case(by_number).fit(more=[Saver(tmp_path, "last")])
     path, case = tmp_path / "on_train_batch_end 6 last.ckpt", CASES["update"]
-    with pytest.warns(UserWarning, match="written without ScheduleLR: .*global_step = 7"):
+    with pytest.warns(UserWarning, match="begun without this ScheduleLR: .*global_step = 7"):
         resumed = case.fit(path)
     check(case, resumed, "global_step")
     told = Case(
@@ -550,7 +550,7 @@ class IgnoresLoad(ScheduleLR):
 
 
 @pytest.mark.parametrize("mutant", [ForgetsOne, IgnoresLoad])
-@pytest.mark.filterwarnings("ignore:The training goes on from a checkpoint that was written with")
+@pytest.mark.filterwarnings("ignore:The training goes on, and was begun without this ScheduleLR")
 def test_a_mutant_is_noticed(mutant, tmp_path):
     case = Case(by_number, {"overflows": OVERFLOWS}, lambda: [mutant(PER_UPDATE)], {"amp": True})
     whole = case.fit(more=[Saver(tmp_path, "last")])
