@@ -242,7 +242,9 @@ def check_run(run: dict[str, Any], context: object) -> None:
     assert last.startswith("# done"), context
     done = [int(count) for count in last.split()[2:]]
     starts = [line for line in lines if line.startswith("#")]
-    assert len(starts) == sum(run["ways"].values()) + 1, context
+    # One that is killed at a random time may not have come as far as its first line.
+    silent = sum(run["ways"].values()) + 1 - len(starts)
+    assert 0 <= silent <= run["ways"].get("time", 0), context
     found: list[dict[int, float]] = [{} for _ in done]
     following: list[int | None] = [0] * len(done)
     for line in lines:
