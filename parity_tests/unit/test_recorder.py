@@ -867,7 +867,7 @@ def test_a_file_that_cannot_be_written_at_the_end_is_a_warning(tmp_path):
     assert ended == [12]
     assert trainer.state.status == "finished"
     part = Recorder.read_part(f"{path}.part")
-    assert part == {"learning_rate": pytest.approx(module.rates[0], abs=0)}
+    assert {name: list(rates) for name, rates in part.items()} == {"learning_rate": module.rates[0]}
     path.rmdir()
     recorder.trajectory.save(path)  # as the warning advises
     assert Trajectory.load(path).learning_rate.tolist() == module.rates[0]

@@ -28,7 +28,7 @@ class Driver:
     between two updates sees the rate of the one to come.
 
     Args:
-        optimizer: the optimizer that takes the steps, not a wrapper.
+        optimizer: the one whose param groups decide.
         name: what messages call it.
         schedule: for all its param groups, or a list with one for each.
         numerics, on_config_change: as in ``lr_scheduler.ScheduleLR``.
@@ -95,8 +95,7 @@ class Driver:
         on_config_change: OnConfigChange,
         state: Mapping[str, Any] | None,
     ) -> ScheduleLR:
-        one = schedule[0] if isinstance(schedule, list) else schedule
-        self.per_epoch = getattr(one, "unit", "update") == "epoch"
+        self.per_epoch = counts_epochs(schedule)
         begin = state["scheduler"]["last_epoch"] if state is not None else self._step
         scheduler = ScheduleLR(
             self.optimizer,
@@ -292,6 +291,12 @@ class Driver:
             "scales": self._scales,
             "scheduler": self.scheduler.state_dict(),
         }
+
+
+def counts_epochs(schedule: ScheduleLike | list[ScheduleLike]) -> bool:
+    """Whether a schedule is asked for the epoch; those of one list all count the same."""
+    one = schedule[0] if isinstance(schedule, list) else schedule
+    return getattr(one, "unit", "update") == "epoch"  # a bare function counts updates
 
 
 def checked_driver_state(state: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from lrparity.callbacks._arguments import (
     checked_selector,
     checked_state,
 )
-from lrparity.callbacks._driver import Count, Driver, checked_driver_state
+from lrparity.callbacks._driver import Count, Driver, checked_driver_state, counts_epochs
 from lrparity.callbacks._optimizers import (
     changes,
     optimizer_names,
@@ -215,7 +215,7 @@ class ScheduleLR:
         others = [c for c in trainer.callbacks if isinstance(c, ScheduleLR) and c is not self]
         for other in others:
             if shared := driven.keys() & other._plan(trainer).keys():
-                name = optimizer_names(raw_optimizers(trainer))[min(shared)]
+                name = optimizer_names(optimizers)[min(shared)]
                 raise ValueError(
                     f"Two ScheduleLR callbacks drive the optimizer {name!r}. Give each another "
                     "`optimizer`, or give one of them a mapping of all."
@@ -309,14 +309,9 @@ class ScheduleLR:
         wanted = getattr(connector, "should_update_logs", True)
         if not (wanted or self._prog_bar or trainer.is_last_batch):
             return
-        for names, (i, optimizer) in zip(
-            series_names(raw_optimizers(trainer), self._log_name),
-            enumerate(raw_optimizers(trainer)),
-            strict=True,
-        ):
-            if i not in self._drivers:
-                continue
-            for name, group in zip(names, optimizer.param_groups, strict=True):
+        names = series_names(raw_optimizers(trainer), self._log_name)
+        for i, driver in self._drivers.items():
+            for name, group in zip(names[i], driver.optimizer.param_groups, strict=True):
                 pl_module.log(
                     name,
                     float(group["lr"]),
@@ -478,9 +473,8 @@ class ScheduleLR:
         """What to count from; where a training goes on and nothing says from where, an answer."""
         if self.initial_update is not None:
             return self.initial_update
-        one = schedule[0] if isinstance(schedule, list) else schedule
         begun = trainer.global_step > 0 or trainer.fit_loop.total_batch_idx >= 0
-        if not begun or getattr(one, "unit", "update") == "epoch":
+        if not begun or counts_epochs(schedule):
             return 0
         if self.count == "micro_batch" or not trainer.lightning_module.automatic_optimization:
             raise ValueError(
