@@ -1,0 +1,167 @@
+"""What every controller is: a small state machine from a metric to new learning rates."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from lrparity import _validation as check
+
+OnConfigChange = Literal["raise", "use_new"]
+STATE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a controller decided, and why.
+
+    Attributes:
+        lrs: the rates from now on, one for each that was given: Python floats with float32 values.
+        changed: whether the rule set rates.  They may have the bits that they had before.
+        reason: in one sentence, for people.
+        assigned: what Keras would assign, for each rate: Python floats before they are rounded, as
+            its messages show them; equal to ``lrs`` where nothing was set.
+    """
+
+    lrs: tuple[float, ...]
+    changed: bool
+    reason: str
+    assigned: tuple[float, ...]
+
+
+class Controller(ABC):
+    """A rule that answers a metric with new learning rates, and what it remembers.
+
+    A controller knows no framework and no optimizer: it is told a metric and the rates that it
+    governs, and says what they become.  Its state goes on by one with each call, however many rates
+    there are.
+    """
+
+    _REMEMBERED: ClassVar[tuple[str, ...]] = ()
+    """The attributes that :meth:`update` changes; they make the state."""
+
+    @abstractmethod
+    def update(self, metric: Any, lrs: Sequence[float]) -> Decision:
+        """Take in one metric and decide.
+
+        Args:
+            metric: what the rule looks at, a number.
+            lrs: the rates that it governs.  They are rounded to float32 first, as Keras holds them.
+        """
+
+    @abstractmethod
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that decide what the rule does, plain Python."""
+
+    def reset(self) -> None:  # noqa: B027 (most rules have nothing to forget)
+        """Do what Keras does as ``fit`` begins."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain, versioned Python; it loads under ``torch.load(weights_only=True)``."""
+        return {
+            "format": f"lrparity.controllers.{type(self).__name__}",
+            "version": STATE_VERSION,
+            "config": copy.deepcopy(self.get_config()),
+            "state": {name: copy.deepcopy(getattr(self, name)) for name in self._REMEMBERED},
+        }
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], *, on_config_change: OnConfigChange = "raise"
+    ) -> None:
+        """Go on from a state that :meth:`state_dict` returned.
+
+        Args:
+            state_dict: the state.
+            on_config_change: what a state that was saved under other arguments does: ``"raise"``, or
+                ``"use_new"`` to go on from it under these.
+
+        Raises:
+            ValueError: it is another one's, damaged, of an unknown version, or was saved under other
+                arguments.  Nothing is changed then.
+        """
+        self.check_state(state_dict)
+        check.choice("on_config_change", on_config_change, ("raise", "use_new"))
+        old, new = state_dict["config"], self.get_config()
+        changes = [
+            f"{name}: saved {old.get(name)!r}, now {new.get(name)!r}"
+            for name in dict.fromkeys([*old, *new])
+            if repr(old.get(name)) != repr(new.get(name))  # repr: every bit shows
+        ]
+        if changes and on_config_change == "raise":
+            raise ValueError(
+                f"The state of {type(self).__name__} was saved under other arguments: "
+                + "; ".join(changes)
+                + ". Construct it as it was, or go on under the new ones on purpose, with "
+                'on_config_change="use_new".'
+            )
+        for name in self._REMEMBERED:
+            setattr(self, name, copy.deepcopy(state_dict["state"][name]))
+
+    def check_state(self, state_dict: Any) -> None:
+        """Refuse what is no state of this kind of controller.
+
+        Raises:
+            ValueError: it is another one's, damaged, or of an unknown version.
+        """
+        kind = type(self).__name__
+        made_by = state_dict.get("format") if isinstance(state_dict, Mapping) else None
+        if made_by != f"lrparity.controllers.{kind}":
+            raise ValueError(f"This is not the state of lrparity's {kind}: {state_dict!r:.200}.")
+        if state_dict.get("version") != STATE_VERSION:
+            raise ValueError(
+                f"The state of {kind} has version {state_dict.get('version')!r:.50}; this lrparity "
+                f"reads version {STATE_VERSION}. Load it with the lrparity that saved it, or a newer one."
+            )
+        config, state = state_dict.get("config"), state_dict.get("state")
+        whole = isinstance(config, Mapping) and isinstance(state, Mapping)
+        if not whole or set(state) != set(self._REMEMBERED) or not self._is_sound(state):
+            raise ValueError(
+                f"The state of {kind} is damaged: 'config' is {config!r:.200} and 'state' is "
+                f"{state!r:.200}."
+            )
+
+    def _is_sound(self, state: Mapping[str, Any]) -> bool:
+        """Whether each remembered value is of the type that it has."""
+        return True
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
+
+
+def held(lrs: Sequence[float]) -> list[float]:
+    """The rates as Keras' variable holds them: Python floats with float32 values.
+
+    Raises:
+        TypeError: one is no real number.
+        ValueError: there is none, or one is not finite in float32.
+    """
+    if not len(lrs):
+        raise ValueError("Argument `lrs` is empty: there is no rate to decide on.")
+    return [rounded(check.rate(f"lrs[{i}]", lr)) for i, lr in enumerate(lrs)]
+
+
+def rounded(value: float) -> float:
+    """What a float32 variable holds once the value is assigned."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(value))
+
+
+def metric_value(metric: Any) -> float:
+    """A metric as a Python float: from a number, or from a scalar of any framework.
+
+    Raises:
+        TypeError: it is no real number.
+    """
+    plain = metric.item() if hasattr(metric, "item") else metric
+    if isinstance(plain, bool) or not isinstance(plain, int | float):
+        raise TypeError(
+            f"Argument `metric` must be a real number. Received: metric={metric!r:.100} of type "
+            f"{type(metric).__name__}. Pass a Python float, or a tensor with one element."
+        )
+    return float(plain)
