@@ -3,19 +3,14 @@
 Keras 3 and tf_keras are the installed ones: reported rates are eager calls of the schedule, applied
 rates those of a compiled ``model.fit``.  Keras 1.2.2 and 2.3.1 cannot run on this Python; their
 source is fetched from the package registry and the optimizer's own ``get_updates`` is run on a
-backend of a few TensorFlow operations.
+backend of a few TensorFlow operations.  ``plateau_recorder`` records ``ReduceLROnPlateau``.
 """
 
 from __future__ import annotations
 
 import importlib
-import subprocess
 import sys
-import tarfile
-import tempfile
 import types
-import zipfile
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -23,6 +18,7 @@ import tensorflow as tf
 import tf_keras
 
 import keras_side
+import plateau_recorder
 from goldens import DECAY_VERSIONS, FOLDER, UPDATES, Golden, goldens
 from lrparity.trajectory import Trajectory, compare, provenance
 
@@ -98,7 +94,7 @@ def old_optimizers(version: str) -> types.ModuleType:
     name = f"keras_{version.replace('.', '_')}"
     if f"{name}.optimizers" in sys.modules:
         return sys.modules[f"{name}.optimizers"]
-    source = old_source(version)
+    _, source = plateau_recorder.source(version, "keras/optimizers.py")
 
     def symbolic(function):
         return function
@@ -137,20 +133,6 @@ def old_optimizers(version: str) -> types.ModuleType:
     return module
 
 
-def old_source(version: str) -> str:
-    """``optimizers.py`` out of the wheel or source archive of an old Keras."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        command += ["--dest", folder, f"keras=={version}"]
-        subprocess.run(command, check=True, timeout=300)
-        (archive,) = Path(folder).iterdir()
-        if archive.suffix == ".whl":
-            return zipfile.ZipFile(archive).read("keras/optimizers.py").decode()
-        with tarfile.open(archive) as packed:
-            member = next(m for m in packed.getnames() if m.endswith("keras/optimizers.py"))
-            return packed.extractfile(member).read().decode()
-
-
 def main() -> None:
     importlib.invalidate_caches()
     FOLDER.mkdir(exist_ok=True)
@@ -164,6 +146,7 @@ def main() -> None:
         if not same:
             new.save(golden.path)
         print(f"{'kept' if same else 'recorded':8} {golden.path.name}")
+    plateau_recorder.main()
 
 
 if __name__ == "__main__":

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 
 from lrparity import _validation as check
+from lrparity import float32
 
 OnConfigChange = Literal["raise", "use_new"]
+Number = TypeVar("Number", int, float, int | float)
 STATE_VERSION = 1
 
 
@@ -110,11 +113,12 @@ class Controller(ABC):
         """
         kind = type(self).__name__
         made_by = state_dict.get("format") if isinstance(state_dict, Mapping) else None
-        if made_by != f"lrparity.controllers.{kind}":
+        if not isinstance(made_by, str) or made_by != f"lrparity.controllers.{kind}":
             raise ValueError(f"This is not the state of lrparity's {kind}: {state_dict!r:.200}.")
-        if state_dict.get("version") != STATE_VERSION:
+        version = state_dict.get("version")
+        if type(version) is not int or version != STATE_VERSION:
             raise ValueError(
-                f"The state of {kind} has version {state_dict.get('version')!r:.50}; this lrparity "
+                f"The state of {kind} has version {version!r:.50}; this lrparity "
                 f"reads version {STATE_VERSION}. Load it with the lrparity that saved it, or a newer one."
             )
         config, state = state_dict.get("config"), state_dict.get("state")
@@ -137,13 +141,33 @@ class Controller(ABC):
 def held(lrs: Sequence[float]) -> list[float]:
     """The rates as Keras' variable holds them: Python floats with float32 values.
 
+    Keras goes on from a rate of infinity or NaN without a word; nobody means that.
+
     Raises:
-        TypeError: one is no real number.
+        TypeError: one is no real number, or they are no sequence.
         ValueError: there is none, or one is not finite in float32.
     """
-    if not len(lrs):
+    try:
+        rates = list(lrs)
+    except TypeError:
+        raise TypeError(
+            f"Argument `lrs` must be a sequence of rates. Received: lrs={lrs!r:.100}. Pass [lr]."
+        ) from None
+    if not rates:
         raise ValueError("Argument `lrs` is empty: there is no rate to decide on.")
-    return [rounded(check.rate(f"lrs[{i}]", lr)) for i, lr in enumerate(lrs)]
+    return [rounded(unflushed(check.rate, f"lrs[{i}]", lr)) for i, lr in enumerate(rates)]
+
+
+def unflushed(validate: Callable[[str, Any], Number], name: str, value: Any) -> Number | float:
+    """A checked argument; what is subnormal in float32 passes, without the warning of schedules.
+
+    TensorFlow flushes subnormals in its kernels, where schedules are computed.  Keras' callbacks
+    compute in Python and NumPy, and a variable keeps a subnormal that it is assigned.
+    """
+    plain = scalar(value)
+    if isinstance(plain, float) and 0.0 < abs(plain) < float(float32.SMALLEST_NORMAL):
+        return float(plain)
+    return validate(name, value)
 
 
 def rounded(value: float) -> float:
@@ -152,13 +176,23 @@ def rounded(value: float) -> float:
         return float(np.float32(value))
 
 
+def scalar(value: Any) -> Any:
+    """The Python or NumPy scalar in a tensor or array without dimensions; all else as it is."""
+    if getattr(value, "ndim", None) != 0:
+        return value
+    if hasattr(value, "item"):
+        return value.item()
+    return value.numpy().item() if hasattr(value, "numpy") else value  # TensorFlow has no item()
+
+
 def metric_value(metric: Any) -> float:
-    """A metric as a Python float: from a number, or from a scalar of any framework.
+    """A metric as a Python float: from a number, or from a tensor with one element.
 
     Raises:
         TypeError: it is no real number.
     """
-    plain = metric.item() if hasattr(metric, "item") else metric
+    one_element = hasattr(metric, "item") and math.prod(getattr(metric, "shape", ())) == 1
+    plain = metric.item() if one_element else scalar(metric)
     if isinstance(plain, bool) or not isinstance(plain, int | float):
         raise TypeError(
             f"Argument `metric` must be a real number. Received: metric={metric!r:.100} of type "

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lrparity.controllers._controller import Controller, Decision, held, rounded
+from lrparity.controllers._controller import Controller, Decision, held, rounded, scalar
 
 
 class EpochFunction(Controller):
@@ -109,9 +109,7 @@ def checked_rate(value: Any, fn: Any, arguments: tuple[Any, ...]) -> float:
     Raises:
         ValueError: it is no float, or not finite in float32.
     """
-    plain = value
-    if not isinstance(value, float | np.floating) and getattr(value, "ndim", None) == 0:
-        plain = value.item()  # a tensor or an array without dimensions
+    plain = scalar(value)
     asked = f"{fn!r} was asked with {', '.join(map(repr, arguments))} and returned {value!r:.100}"
     if not isinstance(plain, float | np.floating) or isinstance(plain, np.longdouble):
         raise ValueError(

@@ -7,7 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, cast
 
 from lrparity import _validation as check
-from lrparity.controllers._controller import Controller, Decision, held, metric_value, rounded
+from lrparity.controllers._controller import (
+    Controller,
+    Decision,
+    held,
+    metric_value,
+    rounded,
+    unflushed,
+)
 
 NonFinite = Literal["raise", "keep", "initial"]
 FUNCTIONS: dict[str, Callable[[float], float]] = {"exp": math.exp}
@@ -61,7 +68,7 @@ class LossDriven(Controller):
         self.initial_learning_rate = (
             None
             if initial_learning_rate is None
-            else check.schedule_rate("initial_learning_rate", initial_learning_rate)
+            else unflushed(check.schedule_rate, "initial_learning_rate", initial_learning_rate)
         )
         if isinstance(function, str):
             check.choice("function", function, tuple(FUNCTIONS))
@@ -70,9 +77,9 @@ class LossDriven(Controller):
                 f"Argument `function` must be 'exp' or a function of the loss. Received: {function!r}."
             )
         self.function = function
-        self.scale = float(check.number("scale", scale))
-        self.min_lr = None if min_lr is None else check.rate("min_lr", min_lr)
-        self.max_lr = None if max_lr is None else check.rate("max_lr", max_lr)
+        self.scale = float(unflushed(check.number, "scale", scale))
+        self.min_lr = None if min_lr is None else unflushed(check.rate, "min_lr", min_lr)
+        self.max_lr = None if max_lr is None else unflushed(check.rate, "max_lr", max_lr)
         if self.min_lr is not None and self.max_lr is not None and self.min_lr > self.max_lr:
             raise ValueError(
                 f"Argument `min_lr` must not exceed `max_lr`. Received: min_lr={min_lr!r}, "
@@ -171,4 +178,6 @@ class LossDriven(Controller):
 
     def _is_sound(self, state: Mapping[str, Any]) -> bool:
         rates = state["initial_lrs"]
-        return isinstance(rates, list) and all(type(one) is float for one in rates)
+        return isinstance(rates, list) and all(
+            type(one) is float and math.isfinite(rounded(one)) for one in rates
+        )

@@ -10,7 +10,16 @@ from typing import Any, ClassVar, Literal, cast
 import numpy as np
 
 from lrparity import _validation as check
-from lrparity.controllers._controller import Controller, Decision, held, metric_value, rounded
+from lrparity import float32
+from lrparity.controllers._controller import (
+    Controller,
+    Decision,
+    OnConfigChange,
+    held,
+    metric_value,
+    rounded,
+    unflushed,
+)
 from lrparity.controllers._keras_versions import NEWEST, rule_of
 
 Mode = Literal["min", "max"]
@@ -50,7 +59,8 @@ class ReduceLROnPlateau(Controller):
     =================== ===============================================================================
 
     Up to 3.10 the first best is infinite: a first NaN, or infinity, is no improvement, and the
-    comparison is float64.  From 3.11 on a first NaN stays the best for good.
+    comparison is float64.  From 3.11 on a first NaN stays the best for good, values that are subnormal
+    in float32 are compared as 0, and finite ones beyond float32, on which Keras fails, as infinite.
 
     Args:
         factor: what a rate is multiplied by; less than 1.
@@ -61,7 +71,9 @@ class ReduceLROnPlateau(Controller):
         cooldown: how many metrics to wait after a reduction.
         min_lr: the bound that a rate is not reduced below.
         keras_version: whose rule, such as ``"3.15"`` or ``"2.1.6"``.
-        numpy_major: 1 or 2; plays a part in 2.6 to 2.21 only.
+        numpy_major: 1 or 2; plays a part in 2.6 to 2.21 only.  There NumPy 2 multiplies in float64 as
+            well if ``factor`` is a ``np.float64``, such as ``np.sqrt(0.1)``: that becomes
+            ``numpy_major=1``.
 
     Attributes:
         best: the best metric so far; None before the first, from 3.11 on.
@@ -104,7 +116,7 @@ class ReduceLROnPlateau(Controller):
         keras_version: str = NEWEST,
         numpy_major: int = 2,
     ) -> None:
-        self.factor = float(check.number("factor", factor))
+        self.factor = float(unflushed(check.number, "factor", factor))
         if self.factor >= 1.0:
             raise ValueError(
                 "Argument `factor` of ReduceLROnPlateau must be < 1.0, as in Keras: a rate is multiplied "
@@ -119,16 +131,17 @@ class ReduceLROnPlateau(Controller):
             )
         self.patience = check.number("patience", patience)
         self.mode = cast("Mode", check.choice("mode", mode, ("min", "max")))
-        self.min_delta = float(check.number("min_delta", min_delta))
+        self.min_delta = float(unflushed(check.number, "min_delta", min_delta))
         self.cooldown = check.number("cooldown", cooldown)
-        self.min_lr = check.rate("min_lr", min_lr)
+        self.min_lr = unflushed(check.rate, "min_lr", min_lr)
         self._rule = rule_of(keras_version)
         self.keras_version = keras_version
         if isinstance(numpy_major, bool) or numpy_major not in (1, 2):
             raise ValueError(
                 f"Argument `numpy_major` must be 1 or 2. Received: numpy_major={numpy_major!r}."
             )
-        self.numpy_major = int(numpy_major)
+        float64_factor = self._rule.product_by_numpy and isinstance(factor, np.float64)
+        self.numpy_major = 1 if float64_factor else int(numpy_major)
         self.best = self._first_best()
         self.wait = 0
         self.cooldown_counter = 0
@@ -150,6 +163,7 @@ class ReduceLROnPlateau(Controller):
 
         Args:
             metric: a number, or a scalar of any framework; NaN and infinities as the version has them.
+                It counts as a Python float, which is what Keras' ``fit`` hands to its callbacks.
             lrs: the rates.
         """
         value, rates = metric_value(metric), held(lrs)
@@ -181,9 +195,10 @@ class ReduceLROnPlateau(Controller):
             if self.best is None:
                 return True
             delta = abs(self.min_delta)
-            # MonitorCallback._is_improvement: the shift in float64, the comparison in float32
-            shifted = rounded(value + delta if self.mode == "min" else value - delta)
-            best = rounded(self.best)
+            # MonitorCallback._is_improvement: the shift in float64, the comparison in float32, by a
+            # kernel of TensorFlow, which takes subnormals as 0
+            shifted = _flushed(value + delta if self.mode == "min" else value - delta)
+            best = _flushed(self.best)
             return shifted < best if self.mode == "min" else shifted > best
         best = cast("float", self.best)
         if self.mode == "min":
@@ -197,10 +212,21 @@ class ReduceLROnPlateau(Controller):
 
     def reduced(self, rate: float) -> float:
         """What one rate is reduced to, before it is rounded to float32."""
-        if self._rule.product_by_numpy and self.numpy_major == 2:
-            product = np.float32(rate) * np.float32(self.factor)
-            return float(max(product, np.float32(self.min_lr)))
-        return max(rate * self.factor, self.min_lr)
+        product = self.product(rate)
+        if self._by_numpy:
+            return self.min_lr if rounded(self.min_lr) > product else product
+        return max(product, self.min_lr)
+
+    def product(self, rate: float) -> float:
+        """The rate times ``factor``, without regard to ``min_lr``, before it is rounded."""
+        if not self._by_numpy:
+            return rate * self.factor
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(np.float32(rate) * np.float32(self.factor))
+
+    @property
+    def _by_numpy(self) -> bool:
+        return self._rule.product_by_numpy and self.numpy_major == 2
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
@@ -216,12 +242,25 @@ class ReduceLROnPlateau(Controller):
         }
 
     def _is_sound(self, state: Mapping[str, Any]) -> bool:
-        counts = all(
-            type(state[name]) in (int, float) and state[name] == state[name]
-            for name in ("wait", "cooldown_counter")
-        )
-        first = state["best"] is None and self._rule.monitor_callback
-        return counts and (first or type(state["best"]) is float)
+        best, wait, counter = (state[name] for name in self._REMEMBERED)
+        # A cooldown that is negative, or no whole number, counts down to less than 0.
+        counted = type(counter) is int or (type(counter) is float and not math.isnan(counter))
+        waited = type(wait) is int and wait >= 0
+        return waited and counted and (best is None or type(best) is float)
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], *, on_config_change: OnConfigChange = "raise"
+    ) -> None:
+        super().load_state_dict(state_dict, on_config_change=on_config_change)
+        if self.best is None:  # saved under a rule that begins without a best metric
+            self.best = self._first_best()
+
+    load_state_dict.__doc__ = Controller.load_state_dict.__doc__
+
+
+def _flushed(value: float) -> float:
+    single = rounded(value)
+    return 0.0 if abs(single) < float(float32.SMALLEST_NORMAL) else single
 
 
 def _unchanged(rates: list[float], reason: str) -> Decision:
