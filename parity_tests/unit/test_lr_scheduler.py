@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import gc
-import io
 import math
 import pickle
 import warnings
@@ -20,45 +19,13 @@ from bits import assert_same_bits
 from lrparity import lr_scheduler, schedules
 from lrparity.lr_scheduler import ScheduleLR
 from registry import EXAMPLES, example_id
+from torch_side import STEPS, add_group, drive, make_optimizer, rates_of, through_file
 
-STEPS = 50
 PER_GROUP = [e for e in EXAMPLES if e[0].per_group]
-
-
-def make_optimizer(*rates, tensor=False, cls=torch.optim.SGD, **options):
-    groups = []
-    for rate in rates or (0.1,):
-        weight = torch.nn.Parameter(torch.zeros(2))
-        weight.grad = torch.ones(2)
-        lr = torch.tensor(rate, dtype=torch.float32) if tensor else rate
-        groups.append({"params": [weight], "lr": lr} | options)
-    return cls(groups, lr=groups[0]["lr"])
-
-
-def rates_of(optimizer) -> list[float]:
-    return [float(group["lr"]) for group in optimizer.param_groups]
-
-
-def drive(optimizer, scheduler, steps=STEPS) -> np.ndarray:
-    """The rates of each update in a correct loop."""
-    rows = []
-    for _ in range(steps):
-        rows.append(rates_of(optimizer))
-        optimizer.step()
-        scheduler.step()
-    return np.array(rows)
 
 
 def expected(case, config, steps=STEPS, **call) -> np.ndarray:
     return case.build(config)(np.arange(steps), **call)
-
-
-def through_file(state):
-    """As a checkpoint keeps it: ``torch.load(weights_only=True)`` must take it."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    buffer.seek(0)
-    return torch.load(buffer, weights_only=True)
 
 
 # --- every case ---------------------------------------------------------------------------------
@@ -325,12 +292,6 @@ def test_bad_scales(bad):
 
 
 # --- groups added later -------------------------------------------------------------------------
-
-
-def add_group(optimizer, lr=None, **entries):
-    weight = torch.nn.Parameter(torch.zeros(2))
-    weight.grad = torch.ones(2)
-    optimizer.add_param_group({"params": [weight]} | ({} if lr is None else {"lr": lr}) | entries)
 
 
 @pytest.mark.parametrize("multiplier", [1.0, 0.5])

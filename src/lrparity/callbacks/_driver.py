@@ -8,12 +8,9 @@ from typing import Any, Literal, cast
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lrparity.lr_scheduler._schedule_lr import (
-    OnConfigChange,
-    ScheduleLike,
-    ScheduleLR,
-    edited_in_place,
-)
+from lrparity.controllers import OnConfigChange
+from lrparity.lr_scheduler._groups import edited_in_place
+from lrparity.lr_scheduler._schedule_lr import ScheduleLike, ScheduleLR
 from lrparity.lr_scheduler._state import checked
 from lrparity.lr_scheduler._updates import UpdateCounter
 from lrparity.schedules import Numerics
@@ -177,9 +174,9 @@ class Driver:
 
     # --- what happens ------------------------------------------------------------------------------
 
-    def set_multiplier(self, multiplier: float) -> None:
+    def set_multiplier(self, multiplier: float, *, min_lr: float = 0.0) -> None:
         """See ``lr_scheduler.ScheduleLR.set_multiplier``."""
-        self.scheduler.set_multiplier(multiplier)
+        self.scheduler.set_multiplier(multiplier, min_lr=min_lr)
         self._note()
 
     def begin_epoch(self, epoch: int) -> None:
@@ -241,10 +238,11 @@ class Driver:
                 f"`schedule` is a list of {known}, one for each group. Pass one schedule for all: a "
                 "group that joins keeps the ratio of its lr to the schedule."
             )
+        own = self.scheduler.get_last_lr()  # new ones, if somebody has set its multiplier
         edits = [
             (i, group["lr"])
             for i, (group, rate) in enumerate(zip(groups, self._rates, strict=False))
-            if group["lr"] != rate
+            if group["lr"] not in (rate, own[i])
         ]
         steered = [self._steered(i) for i, _ in edits if i >= self.first_groups]
         if any(steered) or rescaled or len(groups) != known:

@@ -1,4 +1,4 @@
-"""Keras' schedules as torch ``LRScheduler`` classes, for plain loops, Fabric, Accelerate and Lightning.
+"""Keras' schedules and rules as torch ``LRScheduler`` classes, for loops, Fabric, Accelerate, Lightning.
 
 >>> import torch
 >>> model = torch.nn.Linear(2, 1)
@@ -11,6 +11,13 @@
 [0.05000000074505806]
 """
 
+from lrparity.controllers import OnConfigChange
+from lrparity.lr_scheduler._controlled import (
+    EpochFunctionLR,
+    LossDrivenLR,
+    OnSchedule,
+    ReduceLROnPlateau,
+)
 from lrparity.lr_scheduler._named import (
     CosineDecayLR,
     CosineDecayRestartsLR,
@@ -21,17 +28,21 @@ from lrparity.lr_scheduler._named import (
     StepDecayLR,
     TimeBasedDecayLR,
 )
-from lrparity.lr_scheduler._schedule_lr import Count, OnConfigChange, ScheduleLR
+from lrparity.lr_scheduler._schedule_lr import Count, ScheduleLR
 
 __all__ = [
     "CosineDecayLR",
     "CosineDecayRestartsLR",
     "Count",
+    "EpochFunctionLR",
     "ExponentialDecayLR",
     "InverseTimeDecayLR",
+    "LossDrivenLR",
     "OnConfigChange",
+    "OnSchedule",
     "PiecewiseConstantDecayLR",
     "PolynomialDecayLR",
+    "ReduceLROnPlateau",
     "ScheduleLR",
     "StepDecayLR",
     "TimeBasedDecayLR",

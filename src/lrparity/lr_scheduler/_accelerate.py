@@ -9,6 +9,9 @@ import sys
 from types import FrameType
 from typing import Any
 
+OWN_STEPS = ("step", "_step_slowly", "_step_once")
+"""What the frames between the wrapper and the question who calls are named."""
+
 
 def accelerate_repeats_calls() -> bool:
     """Whether Accelerate runs with several processes, so that callers must be looked at."""
@@ -42,7 +45,7 @@ def _calling_wrapper(frame: FrameType | None) -> Any:
     if module is None:
         return None
     wrapper_step = module.AcceleratedScheduler.step.__code__
-    while frame is not None and frame.f_code.co_name in ("_step_slowly", "step"):
+    while frame is not None and frame.f_code.co_name in OWN_STEPS:
         if frame.f_code is wrapper_step:
             return frame.f_locals["self"]
         frame = frame.f_back

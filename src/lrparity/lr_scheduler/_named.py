@@ -14,13 +14,9 @@ from functools import partial
 from torch.optim import Optimizer
 
 from lrparity import _validation as check
-from lrparity.lr_scheduler._schedule_lr import (
-    Count,
-    OnConfigChange,
-    ScheduleLR,
-    check_optimizer,
-    checked_last_epoch,
-)
+from lrparity.controllers import OnConfigChange
+from lrparity.lr_scheduler._groups import check_optimizer
+from lrparity.lr_scheduler._schedule_lr import Count, ScheduleLR, checked_last_epoch
 from lrparity.schedules import (
     CosineDecay,
     CosineDecayRestarts,

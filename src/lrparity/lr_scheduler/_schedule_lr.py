@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
-from types import MethodType
 from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
-from torch import float32 as float32_dtype
-from torch import float64 as float64_dtype
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lrparity import _validation as check
 from lrparity import float32
+from lrparity.controllers import OnConfigChange
 from lrparity.lr_scheduler._accelerate import (
     accelerate_calls_per_update,
     accelerate_repeats_calls,
+)
+from lrparity.lr_scheduler._governed import governed
+from lrparity.lr_scheduler._groups import (
+    check_optimizer,
+    edited_in_place,
+    lr_scale,
+    lr_scales,
+    make_patchable,
+    write_rates,
 )
 from lrparity.lr_scheduler._lightning import (
     LightningWatch,
@@ -47,10 +54,9 @@ from lrparity.schedules import (
 from lrparity.schedules._schedule import NUMERICS, is_shipped_formula
 
 Count = Literal["calls", "updates"]
-OnConfigChange = Literal["raise", "use_new"]
 ScheduleLike = LearningRateSchedule | Callable[[int], float]
 
-_TORCH_HAS_UPDATE_LR = hasattr(LRScheduler, "_update_lr")  # not before 2.9
+TORCH_HAS_UPDATE_LR = hasattr(LRScheduler, "_update_lr")  # not before 2.9
 
 BLOCK = 4096
 """Shipped schedules are pure, so their rates are computed this many steps at a time."""
@@ -85,12 +91,14 @@ class ScheduleLR(LRScheduler):
 
     Attributes:
         last_epoch: the step that the current rates belong to; the only counter.
-        multiplier: 1 unless :meth:`set_multiplier` was called.
+        multiplier, min_lr: 1 and 0 unless :meth:`set_multiplier` was called.
 
     **Groups.**  ``group["lr_scale"]`` (timm's convention, default 1) scales a group for good and may
     be changed at any time.  A group added later keeps the ``lr`` that it comes with: it adopts
     ``lr_scale = lr / (schedule(k) * multiplier)`` of the first group's schedule.  Where a list of
     schedules was given, give it one with :meth:`add_schedule` instead.
+
+    **Plateaus.**  :class:`ReduceLROnPlateau` on the same optimizer multiplies the schedule.
 
     **Accelerate.**  Its wrapper calls ``step()`` once per process for one update; those calls are
     recognised and count once.
@@ -103,7 +111,7 @@ class ScheduleLR(LRScheduler):
     **State** is plain Python and versioned, loads under ``torch.load(weights_only=True)``, and
     carries the schedule's config with a fingerprint.  Loading it writes the rates to the groups.
 
-    ``ChainedScheduler`` and other schedulers on the same optimizer do not combine with this one,
+    ``ChainedScheduler`` and torch's schedulers on the same optimizer do not combine with this one,
     which always writes its own rate: the last to step wins, silently.  Use :meth:`set_multiplier`,
     or ``SequentialLR``, which works.
 
@@ -145,7 +153,7 @@ class ScheduleLR(LRScheduler):
         self.on_config_change = check.choice(
             "on_config_change", on_config_change, ("raise", "use_new")
         )
-        self.multiplier = 1.0
+        self.multiplier, self.min_lr = 1.0, 0.0
         self._written: list[float] = []
         self._table_written = False
         self._asked_step = -1
@@ -160,8 +168,10 @@ class ScheduleLR(LRScheduler):
         if last_epoch >= 0:
             for group in optimizer.param_groups:
                 group.setdefault("initial_lr", float(group["lr"]))
-        _make_patchable(optimizer)
+        make_patchable(optimizer)
+        self._governed = governed(optimizer)
         super().__init__(optimizer, last_epoch)
+        self._governed.join(self)
         self.base_lrs = [float(lr) for lr in self.base_lrs]
         if self.count == "updates":
             self._counter = UpdateCounter(optimizer)
@@ -254,7 +264,7 @@ class ScheduleLR(LRScheduler):
         if self._step_count == 0:  # the constructor's own call
             self._step_in_torch(epoch)
             return
-        self._check_epoch(epoch)
+        check_epoch(self, epoch)
         if epoch is None:  # a jump, such as SequentialLR's, is no step in any unit
             self._check_unit_of_calls()
         if not self._first_step_done:
@@ -306,16 +316,9 @@ class ScheduleLR(LRScheduler):
         self._step_count = max(self._step_count, 2)  # torch checks the first call
         self._choose_way()
 
-    def _check_epoch(self, epoch: Any) -> None:
-        if epoch is not None and (isinstance(epoch, bool) or not isinstance(epoch, Integral)):
-            raise TypeError(  # it is what users of a plateau pass
-                f"{type(self).__name__}.step() takes no metric, only an integer `epoch` to jump to. "
-                f"Received: {epoch!r}. Call step() without an argument."
-            )
-
     def _step_in_torch(self, epoch: int | None) -> None:
         """Torch's own step: its warnings about the order of calls, then :meth:`_update_lr`."""
-        if _TORCH_HAS_UPDATE_LR:
+        if TORCH_HAS_UPDATE_LR:
             super().step(epoch)
             return
         self._adopt_new_groups()
@@ -341,12 +344,8 @@ class ScheduleLR(LRScheduler):
 
     def _write_rates(self) -> None:
         rates = self._rates()
-        tensors: dict[int, float] = {}
-        for i, (group, rate) in enumerate(zip(self.optimizer.param_groups, rates, strict=True)):
-            if isinstance(group["lr"], Tensor):
-                _check_tensor(group["lr"], rate, tensors, i)
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            _write(group, rate)
+        write_rates(self.optimizer.param_groups, rates)
+        self._governed.take_turn(self)
         self._written = rates
         self._table_written = True
 
@@ -391,7 +390,7 @@ class ScheduleLR(LRScheduler):
 
     def _fill_table(self, seen_scales: tuple[Any, ...]) -> None:
         """Compute the rates from ``last_epoch`` on: a block of them if that is safe, else one."""
-        scales = [_lr_scale(scale, i) for i, scale in enumerate(seen_scales)]
+        scales = [lr_scale(scale, i) for i, scale in enumerate(seen_scales)]
         schedules = self._distinct
         if self._shipped:
             steps = np.arange(self.last_epoch, self.last_epoch + BLOCK)
@@ -408,7 +407,7 @@ class ScheduleLR(LRScheduler):
         keys = list(zip(self._which, scales, strict=True))
         for which, scale in keys:
             if (which, scale) not in columns:
-                columns[which, scale] = self._product(rates[which], scale).tolist()
+                columns[which, scale] = _product(self._multiplied(rates[which]), scale).tolist()
         self._columns = [columns[key] for key in keys]
         self._table_start, self._table_size = self.last_epoch, len(self._columns[0])
         self._seen_scales = seen_scales
@@ -447,36 +446,49 @@ class ScheduleLR(LRScheduler):
         self._answers.append((schedule, answer))
         return answer
 
-    def _product(self, rates: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
-        for factor in (self.multiplier, scale):
-            if factor != 1.0:
-                with np.errstate(all="ignore"):
-                    rates = cast("NDArray[np.float32]", float32.multiply(rates, np.float32(factor)))
-        return rates
+    def _multiplied(self, rates: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.multiplier == 1.0:
+            return rates
+        product = _product(rates, self.multiplier)
+        if not self.min_lr:
+            return product
+        return np.maximum(product, np.minimum(rates, np.float32(self.min_lr)))
 
     # --- multiplier and groups --------------------------------------------------------------------
 
-    def set_multiplier(self, multiplier: float) -> None:
+    def set_multiplier(self, multiplier: float, *, min_lr: float = 0.0) -> None:
         """Multiply every rate of the schedule by this from now on, and write the current rates.
 
-        This is how a plateau acts on a scheduled optimizer.  It replaces the multiplier before, is
-        part of the state, and is rounded to float32.  In a ``SequentialLR`` call it on the scheduler
-        whose turn it is.
+        This is how a plateau acts on a scheduled optimizer.  The multiplier takes no rate below
+        ``min_lr``, though the schedule by itself may fall below it; each group then holds::
+
+            lr = max(float32(schedule(k) * multiplier), min(schedule(k), min_lr)) * lr_scale
+
+        It replaces the multiplier and the bound before, is part of the state, and is rounded to
+        float32, as is the bound.  In a ``SequentialLR`` call it on each scheduler that it shall act
+        on: the one whose turn it is writes its rates.
 
         Raises:
             ValueError: not finite in float32, or negative.
             TypeError: not a real number.
         """
-        value = check.rate("multiplier", multiplier)
-        if value < 0:
-            raise ValueError(
-                f"Argument `multiplier` must be >= 0. Received: multiplier={multiplier!r}."
-            )
+        factor = _not_negative("multiplier", multiplier)
+        bound = _not_negative("min_lr", min_lr)
+        self._multiply(factor, bound, write=self._governed.schedule is self)
+
+    def _multiply(self, multiplier: float, min_lr: float, *, write: bool) -> None:
         self._adopt_new_groups()  # at the rates before
-        self.multiplier = float(np.float32(value))
+        self.multiplier, self.min_lr = float(np.float32(multiplier)), float(np.float32(min_lr))
         self._forget_table()
-        if self.last_epoch >= 0:
+        if write:
             self._write_rates()
+
+    def _unscaled_rates(self) -> list[float]:
+        """The rate of each group at the current step, without its ``lr_scale``."""
+        self._adopt_new_groups()
+        rates = np.array(self._rates_of_step(self.last_epoch), np.float32)
+        multiplied = self._multiplied(rates).tolist()
+        return [multiplied[which] for which in self._which]
 
     def add_schedule(self, schedule: ScheduleLike) -> None:
         """Give the next param group that was, or will be, added a schedule of its own."""
@@ -521,7 +533,7 @@ class ScheduleLR(LRScheduler):
     def _adopted_scale(self, i: int) -> float:
         k = max(self.last_epoch, 0)
         unscaled = np.array([self._rate(self._schedules[0], k)], np.float32)
-        rate = float(self._product(unscaled, 1.0)[0])
+        rate = float(self._multiplied(unscaled)[0])
         own = float(self.optimizer.param_groups[i]["lr"])
         if rate == 0.0 or not math.isfinite(own / rate):
             raise ValueError(
@@ -563,10 +575,8 @@ class ScheduleLR(LRScheduler):
             "_last_lr": self.get_last_lr(),
             "base_lrs": [float(rate) for rate in self.base_lrs],
             "multiplier": self.multiplier,
-            "lr_scales": [
-                _lr_scale(group.get("lr_scale"), i)
-                for i, group in enumerate(self.optimizer.param_groups)
-            ],
+            "min_lr": self.min_lr,
+            "lr_scales": lr_scales(self.optimizer.param_groups),
             "numerics": self.numerics,
             "schedules": schedules,
             "group_schedules": group_schedules,
@@ -613,7 +623,7 @@ class ScheduleLR(LRScheduler):
         self.last_epoch = state["last_epoch"]
         self._step_count = state["_step_count"]
         self._last_lr = state["_last_lr"]
-        self.multiplier = state["multiplier"]
+        self.multiplier, self.min_lr = state["multiplier"], state["min_lr"]
         self._first_step_done, self._repeated_calls = False, 0
         self._forget_table()
         if self._counter is not None:
@@ -636,7 +646,7 @@ class ScheduleLR(LRScheduler):
         for i, (group, saved) in enumerate(
             zip(self.optimizer.param_groups, state["lr_scales"], strict=True)
         ):
-            if "lr_scale" in group and _lr_scale(group["lr_scale"], i) != saved:
+            if "lr_scale" in group and lr_scale(group["lr_scale"], i) != saved:
                 changes.append(f"lr_scale of group {i}: saved {saved!r}, now {group['lr_scale']!r}")
         if not changes:
             k, saved_rates = state["last_epoch"], state["schedule_rates"]
@@ -654,10 +664,15 @@ class ScheduleLR(LRScheduler):
     def __getstate__(self) -> dict[str, Any]:
         pending = None if self._counter is None else self._counter.pending
         watched = None if self._watch is None else self._watch.pending
-        return self.__dict__ | {"_counter": pending, "_watch": watched}
+        turn = self._governed.has_turn(self)
+        return self.__dict__ | {"_counter": pending, "_watch": watched, "_governed": turn}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._governed = governed(self.optimizer)
+        self._governed.join(self)
+        if state["_governed"]:
+            self._governed.take_turn(self)
         if self.count == "updates":
             self._counter = UpdateCounter(self.optimizer, pending=state["_counter"])
         if state["_watch"] is not None:
@@ -666,36 +681,9 @@ class ScheduleLR(LRScheduler):
 
     def __repr__(self) -> str:
         shown = repr(self._distinct[0]) if len(self._distinct) == 1 else repr(self._schedules)
-        return f"{type(self).__name__}({shown}, last_epoch={self.last_epoch})"
-
-
-def check_optimizer(optimizer: Any) -> None:
-    """Refuse what is no torch optimizer."""
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(
-            "Argument `optimizer` must be a torch.optim.Optimizer. "
-            f"Received: {optimizer!r} of type {type(optimizer).__name__}."
-        )
-    for i, group in enumerate(optimizer.param_groups):
-        if "lr" not in group:
-            raise ValueError(
-                f"Argument `optimizer` has no 'lr' in param group {i}, which holds {sorted(group)}. "
-                "A schedule drives optimizers that have a learning rate."
-            )
-
-
-def _make_patchable(optimizer: Optimizer) -> None:
-    """Make a method of a ``step`` that is none: torch's base class wraps methods only.
-
-    ``optimizer.step = torch.compile(optimizer.step)`` leaves such a one.
-    """
-    step = optimizer.step
-    if not hasattr(step, "__func__") and not hasattr(step, "_wrapped_by_lr_sched"):
-
-        def method(_: Optimizer, *args: Any, **kwargs: Any) -> Any:
-            return step(*args, **kwargs)
-
-        optimizer.step = MethodType(method, optimizer)  # type: ignore[method-assign]
+        bound = f", min_lr={self.min_lr}" if self.min_lr else ""
+        factor = f", multiplier={self.multiplier}{bound}" if self.multiplier != 1.0 else ""
+        return f"{type(self).__name__}({shown}, last_epoch={self.last_epoch}{factor})"
 
 
 def checked_last_epoch(last_epoch: Any) -> int:
@@ -708,36 +696,24 @@ def checked_last_epoch(last_epoch: Any) -> int:
     return int(last_epoch)
 
 
-def _check_tensor(tensor: Tensor, rate: float, seen: dict[int, float], i: int) -> None:
-    """Refuse a tensor ``lr`` that cannot hold the group's rate."""
-    if tensor.dtype not in (float32_dtype, float64_dtype):
-        raise ValueError(
-            f"The lr of param group {i} is a tensor of dtype {tensor.dtype}, which cannot hold every "
-            "float32 learning rate. Make it torch.float32."
-        )
-    if repr(seen.setdefault(id(tensor), rate)) != repr(rate):
-        raise ValueError(
-            f"Param group {i} shares its tensor lr with a group of another rate, and one tensor "
-            "cannot hold both. Give each group its own: group['lr'] = group['lr'].clone()."
+def check_epoch(scheduler: LRScheduler, epoch: Any) -> None:
+    """Refuse what is neither an integer nor nothing."""
+    if epoch is not None and (isinstance(epoch, bool) or not isinstance(epoch, Integral)):
+        raise TypeError(  # it is what users of a plateau pass
+            f"{type(scheduler).__name__}.step() takes no metric, only an integer `epoch` to jump to. "
+            f"Received: {epoch!r}. Call step() without an argument."
         )
 
 
-def _write(group: dict[str, Any], rate: float) -> None:
-    """The one writer of the learning rate: a tensor is filled, never replaced."""
-    if isinstance(group["lr"], Tensor):
-        group["lr"].fill_(rate)
-    else:
-        group["lr"] = rate
+def _not_negative(name: str, value: Any) -> float:
+    rate = check.rate(name, value)
+    if rate < 0:
+        raise ValueError(f"Argument `{name}` must be >= 0. Received: {name}={value!r}.")
+    return rate
 
 
-def edited_in_place(scales: Iterable[Any]) -> bool:
-    """Whether a scale may change without its entry becoming another object."""
-    return any(isinstance(scale, Tensor | np.ndarray) for scale in scales)
-
-
-def _lr_scale(entry: Any, i: int) -> float:
-    """What a group's ``lr_scale`` entry means; None stands for no entry."""
-    try:
-        return 1.0 if entry is None else check.rate("lr_scale", entry)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"In param group {i}: {error}") from None
+def _product(rates: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
+    if factor == 1.0:
+        return rates
+    with np.errstate(all="ignore"):
+        return cast("NDArray[np.float32]", float32.multiply(rates, np.float32(factor)))

@@ -18,6 +18,7 @@ STATE_TYPES: dict[str, type] = {
     "_last_lr": list,
     "base_lrs": list,
     "multiplier": float,
+    "min_lr": float,
     "lr_scales": list,
     "numerics": str,
     "schedules": list,
@@ -52,10 +53,11 @@ def checked(state: Any) -> Mapping[str, Any]:
             raise ValueError(f"The state is damaged: {name!r} is {state[name]!r}.")
     if not (
         0 <= state["multiplier"] < math.inf
+        and 0 <= state["min_lr"] < math.inf
         and state["last_epoch"] >= -1
         and min(state["_step_count"], state["pending_updates"]) >= 0
     ):
-        raise ValueError("The state is damaged: a count or the multiplier is out of range.")
+        raise ValueError("The state is damaged: a count, the multiplier or min_lr is out of range.")
     for one in state["schedules"]:
         if not isinstance(one, dict) or not isinstance(one.get("config", ""), dict | None):
             raise ValueError(f"The state is damaged: 'schedules' is {state['schedules']!r}.")

@@ -74,6 +74,7 @@ class UpdateCounter:
     def remove(self) -> None:
         """Take the hooks off the optimizer; a second call does nothing."""
         self._removal()
+        self._before_step = self._after_update = None  # methods of who holds this counter: a cycle
 
     def _open(self, stepped: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._depth and not self._is_nested():
