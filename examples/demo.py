@@ -24,7 +24,15 @@ NEEDED = {
     "sklearn": "scikit-learn",
     "matplotlib": "matplotlib",
 }
-RECIPE_NAMES = ("time-based", "drop-based", "exponential", "cosine", "restarts")
+RECIPE_NAMES = (
+    "time-based",
+    "drop-based",
+    "exponential",
+    "cosine",
+    "restarts",
+    "plateau",
+    "loss-driven",
+)
 DEFAULT_SEED = 0
 DEFAULT_EPOCHS = 50
 
@@ -45,8 +53,9 @@ def arguments(argv: list[str] | None) -> tuple[Parser, argparse.Namespace]:
         "and by a plain torch loop with lrparity, from the same weights, on the same batches, under "
         "the same learning-rate recipes; then count the learning-rate bits that differ and measure "
         "how far the weights are apart.  Takes about a minute.",
-        epilog="Exit status: 0 if no bit differs and, for the default data and seed, all weights are "
-        "within 1e-5; 1 if not; 2 if something is missing or wrong with the options or the data.  "
+        epilog="Exit status: 0 if no bit differs (where the rate follows the loss: none that the losses "
+        "do not explain) and, for the default data and seed, all weights are within 1e-5; 1 if not; 2 if "
+        "something is missing or wrong with the options or the data.  "
         'With make, pass options like this: make demo DEMO="--epochs 10 --recipes cosine restarts".',
     )
     where = parser.add_mutually_exclusive_group()

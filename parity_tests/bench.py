@@ -250,7 +250,13 @@ def print_lightning(rounds: int, batches: int = 400) -> list[str]:
     import lightning.pytorch as pl
 
     from lrparity import lr_scheduler, schedules
-    from lrparity.callbacks import LearningRateRecorder
+    from lrparity.callbacks import (
+        BatchLearningRateScheduler,
+        LearningRateRecorder,
+        LearningRateScheduler,
+        LossDrivenLR,
+        ReduceLROnPlateau,
+    )
     from lrparity.callbacks import ScheduleLR as Callback
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -290,6 +296,9 @@ def print_lightning(rounds: int, batches: int = 400) -> list[str]:
         ).fit(module, loader)
         return min(module.spent)  # what is above it is the machine's other work
 
+    def plateau():
+        return ReduceLROnPlateau("train_loss", mode="min")
+
     def with_torch(optimizer):
         return {
             "optimizer": optimizer,
@@ -309,6 +318,14 @@ def print_lightning(rounds: int, batches: int = 400) -> list[str]:
         "the same, log=True": lambda: batch_time(lambda: [Callback(decay, log=True)]),
         "the same, a function": lambda: batch_time(lambda: [Callback(lambda k: 0.1 * 0.99**k)]),
         "callbacks.LearningRateRecorder": lambda: batch_time(lambda: [LearningRateRecorder()]),
+        "callbacks.ReduceLROnPlateau": lambda: batch_time(lambda: [plateau()]),
+        "callbacks.LearningRateScheduler": lambda: batch_time(
+            lambda: [LearningRateScheduler(lambda epoch, lr: lr * 0.9)]
+        ),
+        "callbacks.BatchLearningRateScheduler": lambda: batch_time(
+            lambda: [BatchLearningRateScheduler(lambda k: 0.1 * 0.99**k)]
+        ),
+        "callbacks.LossDrivenLR": lambda: batch_time(lambda: [LossDrivenLR(0.1, scale=-1.0)]),
         "ScheduleLR and LearningRateRecorder": lambda: batch_time(
             lambda: [Callback(decay), LearningRateRecorder()]
         ),

@@ -6,7 +6,7 @@ torch loop.  Then `lightning_side.py`, whose module and Trainer have nothing spe
 
 ========================  ==========================================================================
 ``data.py``               the data sets, the split, the initial weights
-``recipes.py``            the five learning-rate recipes, in three ways
+``recipes.py``            the seven learning-rate recipes, in three ways
 ``keras_side.py``         ``model.fit``, and how the rates are read out of it
 ``lightning_side.py``     ``Trainer.fit``
 ``torch_side.py``         the plain torch loop

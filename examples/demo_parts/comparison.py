@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from demo_parts.progress import counted
 from demo_parts.recipes import Recipe
@@ -29,19 +30,26 @@ class RateComparison:
         updates: how many updates were compared.
         bits: how many bits differ, of 32 per update; a missing update counts as 32.
         comparison: lrparity's own verdict, with the first difference.
+        explained: where the rates follow the loss, the largest share of the bound that a rate takes
+            up; see `share_of_bound`.  Where they do not, None.
     """
 
     updates: int
     bits: int
     comparison: Comparison
+    explained: float | None = None
 
     @property
-    def identical(self) -> bool:
-        """Not one bit differs and none is missing."""
-        return self.comparison.identical and self.bits == 0
+    def sound(self) -> bool:
+        """Not one bit differs and none is missing; or the losses explain each that does."""
+        if self.explained is None:
+            return self.comparison.identical and self.bits == 0
+        return self.explained <= 1  # NaN is not
 
 
-def compare_rates(reference: Trajectory, other: Trajectory) -> RateComparison:
+def compare_rates(
+    reference: Trajectory, other: Trajectory, explained: float | None = None
+) -> RateComparison:
     """Count the bits by which two runs' learning rates differ."""
     a, b = reference.learning_rate, other.learning_rate
     shared = min(len(a), len(b))
@@ -51,7 +59,70 @@ def compare_rates(reference: Trajectory, other: Trajectory) -> RateComparison:
         wide = [side[:shared].astype(np.float64).view(np.uint64) for side in (a, b)]
         unlike = wide[0] ^ wide[1]
     bits = sum(int(word).bit_count() for word in unlike) + 32 * abs(len(a) - len(b))
-    return RateComparison(shared, bits, compare(reference, other))
+    return RateComparison(shared, bits, compare(reference, other), explained)
+
+
+def share_of_bound(
+    rates: ArrayLike,
+    other_rates: ArrayLike,
+    losses: Sequence[float],
+    other_losses: Sequence[float],
+    scale: float,
+    every: int = 1,
+) -> float:
+    """How much of the difference that two losses explain two rates have, at most: 1 is all of it.
+
+    The losses of two frameworks differ in their last bits, and rates ``eta0 * exp(scale * loss)`` with
+    them: if the losses are x / abs(scale) apart, by a factor of up to exp(x).  Besides, each rate is
+    rounded to float32, by 2**-24 at most; the last factor below is for what those roundings, and those
+    of float64 before them, make of each other.
+
+    Args:
+        rates: of each update.
+        other_rates: of each update, on the other side.
+        losses: after each ``every`` updates, what the rates of the next ones follow.
+        other_losses: the same on the other side.
+        scale: what the losses are multiplied by.
+        every: how many updates there are to a loss.
+
+    Returns:
+        Infinity where a rate or a loss is missing, or a rate differs that follows no loss yet.
+
+    >>> share_of_bound([0.1, 0.1], [0.1, 0.1], [0.5, 0.4], [0.5, 0.4], scale=1.0)
+    0.0
+    >>> share_of_bound([0.1, 0.1], [0.1, 0.100001], [0.5, 0.4], [0.5, 0.4], scale=1.0) > 80
+    True
+    """
+    a, b = (np.asarray(side, np.float64) for side in (rates, other_rates))
+    if a.shape != b.shape or len(losses) != len(other_losses) or len(losses) != len(a) // every:
+        return math.inf
+    x = abs(scale) * np.abs(np.subtract(losses, other_losses))
+    bounds = (np.expm1(x) + 2**-23) * (1 + 2**-20)
+    allowed = np.concatenate([np.zeros(every), np.repeat(bounds, every)])[: len(a)]
+    unlike = a != b
+    if not unlike.any():
+        return 0.0
+    with np.errstate(divide="ignore"):
+        apart = np.abs(a - b)[unlike] / np.minimum(a, b)[unlike]
+        return float((apart / allowed[unlike]).max())
+
+
+def closest_call(metrics: Iterable[float], min_delta: float, *, higher: bool = False) -> float:
+    """How close a metric comes to what decides whether it is an improvement.
+
+    A plateau decides the same in two frameworks as long as this is more than their metrics differ.
+
+    >>> round(closest_call([1.0, 0.8, 0.71], min_delta=0.1), 6)
+    0.01
+    """
+    values = [-value if higher else value for value in metrics]
+    best, closest = values[0], math.inf
+    for value in values[1:]:
+        beyond = best - min_delta - value
+        closest = min(closest, abs(beyond))
+        if beyond > 0:
+            best = value
+    return closest
 
 
 @dataclass(frozen=True)
@@ -68,17 +139,43 @@ class Outcome:
     @cached_property
     def reported(self) -> RateComparison:
         """Keras' reported rates against Lightning's."""
-        return compare_rates(self.keras.reported, self.lightning.reported)
+        explained = self._explained(
+            self.keras.reported, self.lightning.reported, self.lightning.losses_reported
+        )
+        return compare_rates(self.keras.reported, self.lightning.reported, explained)
 
     @cached_property
     def applied(self) -> RateComparison:
         """Keras' applied rates against Lightning's."""
-        return compare_rates(self.keras.applied, self.lightning.applied)
+        return self._applied(self.lightning)
 
     @cached_property
     def torch_loop_applied(self) -> RateComparison:
         """Keras' applied rates against the torch loop's."""
-        return compare_rates(self.keras.applied, self.torch_loop.applied)
+        return self._applied(self.torch_loop)
+
+    def _applied(self, other: Run) -> RateComparison:
+        explained = self._explained(self.keras.applied, other.applied, other.losses)
+        return compare_rates(self.keras.applied, other.applied, explained)
+
+    def _explained(
+        self, rates: Trajectory, other_rates: Trajectory, other_losses: Sequence[float]
+    ) -> float | None:
+        scale = self.recipe.follows_loss
+        if scale is None:
+            return None
+        return share_of_bound(
+            rates.learning_rate,
+            other_rates.learning_rate,
+            self.keras.losses,
+            other_losses,
+            scale,
+        )
+
+    @property
+    def losses_apart(self) -> float:
+        """How far the losses of Lightning's updates are from Keras', at most."""
+        return float(np.abs(np.subtract(self.keras.losses, self.lightning.losses)).max())
 
     @cached_property
     def distances(self) -> dict[str, NDArray[np.float64]]:
@@ -105,12 +202,14 @@ def failures(outcomes: Iterable[Outcome], *, gate_weights: bool) -> list[str]:
             ("applied", "Lightning", outcome.applied),
             ("applied", "the torch loop", outcome.torch_loop_applied),
         ):
-            if rates.identical:
+            if rates.sound:
                 continue
             line = (
                 f"{place}: {counted(rates.bits, 'bit')} of the {reading} learning rates differ "
                 f"between Keras and {other}"
             )
+            if rates.explained is not None:
+                line += f", {rates.explained:.3g} times what the losses explain"
             first = rates.comparison.first
             if first is not None:
                 line += f", first at update {first.at}: {first.a!r} and {first.b!r}"

@@ -85,13 +85,12 @@ def train(
     )
     recorder = make_recorder(keras, optimizer, probe, (hidden, output), progress)
     history = model.fit(
-        data.inputs,
-        data.labels,
-        batch_size=BATCH_SIZE,
+        rows(data.inputs, data.labels, BATCH_SIZE),
         epochs=recipe.epochs,
         shuffle=False,
-        validation_data=(data.validation_inputs, data.validation_labels),
-        validation_batch_size=len(data.validation_labels),
+        validation_data=rows(
+            data.validation_inputs, data.validation_labels, len(data.validation_labels)
+        ),
         callbacks=[*callbacks, recorder],
         verbose=0,
     )
@@ -100,7 +99,14 @@ def train(
     reported = Trajectory(recorder.reported, metrics=metrics, provenance=origin)
     applied = Trajectory(recorder.applied, reading="applied", metrics=metrics, provenance=origin)
     keras.backend.clear_session()
-    return Run(applied, recorder.weights, reported)
+    return Run(applied, recorder.weights, reported, recorder.losses, recorder.losses)
+
+
+def rows(inputs: Any, labels: Any, batch_size: int) -> Any:
+    """Batches of rows in their order: those that ``model.fit`` makes of arrays, in a fifth of the time."""
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices((inputs, labels)).batch(batch_size)
 
 
 def make_probe(keras: Any) -> Any:
@@ -127,7 +133,7 @@ def make_probe(keras: Any) -> Any:
 def make_recorder(
     keras: Any, optimizer: Any, probe: Any, layers: tuple[Any, ...], progress: Progress
 ) -> Any:
-    """A callback that writes down the rates of each update, and the weights after each epoch."""
+    """A callback that writes down each update's rates and losses, and the weights after each epoch."""
     import tensorflow as tf
 
     legacy = keras.__name__ == "tf_keras"
@@ -137,6 +143,7 @@ def make_recorder(
             super().__init__()
             self.reported: list[float] = []
             self.applied: list[float] = []
+            self.losses: list[float] = []
             self.weights: list[Weights] = []
 
         def on_train_begin(self, logs: Any = None) -> None:
@@ -156,6 +163,7 @@ def make_recorder(
                 self.momentum.assign(0.0)
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.losses.append(logs["loss"])  # the mean of the epoch so far
             if probe is not None:
                 self.applied.append(0.0 - float(self.momentum.numpy()))  # and not -v: no -0.0
 

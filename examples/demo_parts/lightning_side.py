@@ -17,7 +17,7 @@ from demo_parts.data import BATCH_SIZE, Split
 from demo_parts.network import make_network, weights_of
 from demo_parts.progress import Progress
 from demo_parts.recipes import Recipe
-from demo_parts.run import Run, Weights
+from demo_parts.run import Run, Weights, running_means
 from lrparity.callbacks import LearningRateRecorder
 from lrparity.optim import SGD
 from lrparity.schedules import Numerics
@@ -65,9 +65,12 @@ def train(
     recipe: Recipe, data: Split, weights: Weights, about: dict[str, str | int], progress: Progress
 ) -> Run:
     """Train under the rates that Keras reports, then anew under those that it applies."""
-    reported, _ = fit(recipe, "eager", "reported", data, weights, about, progress)
-    applied, kept = fit(recipe, "graph", "applied", data, weights, about, progress)
-    return Run(applied, kept, reported)
+    reported, first = fit(recipe, "eager", "reported", data, weights, about, progress)
+    applied, second = fit(recipe, "graph", "applied", data, weights, about, progress)
+    losses, losses_reported = (
+        running_means(one.losses, data.updates_per_epoch) for one in (second, first)
+    )
+    return Run(applied, second.weights, reported, losses, losses_reported)
 
 
 def fit(
@@ -78,13 +81,13 @@ def fit(
     weights: Weights,
     about: dict[str, str | int],
     progress: Progress,
-) -> tuple[Trajectory, list[Weights]]:
-    """Train the network by ``Trainer.fit``; the rates and metrics, and the weights."""
-    sgd, schedule = recipe.in_lightning(numerics)
-    recorder, keeper = LearningRateRecorder(reading=reading), WeightKeeper(progress)
+) -> tuple[Trajectory, Keeper]:
+    """Train the network by ``Trainer.fit``; the rates and metrics, and what else was kept."""
+    sgd, callback = recipe.in_lightning(numerics)
+    recorder, keeper = LearningRateRecorder(reading=reading), Keeper(progress)
     trainer = lightning.Trainer(
         max_epochs=recipe.epochs,
-        callbacks=[schedule, recorder, keeper],
+        callbacks=[callback, recorder, keeper],
         accelerator="cpu",  # on a GPU the sums have other bits
         devices=1,
         logger=False,
@@ -97,7 +100,7 @@ def fit(
     trainer.fit(Classifier(make_network(weights), **sgd), training, validation)
     run = recorder.trajectory
     origin = {**run.provenance, **about, "optimizer": "lrparity.optim.SGD", "numerics": numerics}
-    return dataclasses.replace(run, provenance=origin), keeper.weights
+    return dataclasses.replace(run, provenance=origin), keeper
 
 
 def rows(inputs: Any, labels: Any, batch_size: int) -> DataLoader[Any]:
@@ -106,12 +109,19 @@ def rows(inputs: Any, labels: Any, batch_size: int) -> DataLoader[Any]:
     return DataLoader(table, batch_size)
 
 
-class WeightKeeper(lightning.Callback):
-    """Keeps the weights of each epoch, and tells how far the training is."""
+class Keeper(lightning.Callback):
+    """Keeps each batch's loss and each epoch's weights, and tells how far the training is."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
+        self.losses: list[tuple[float, int]] = []
         self.weights: list[Weights] = []
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Classifier, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write down the loss, and of how many rows it is."""
+        self.losses.append((outputs["loss"].item(), len(batch[0])))
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Classifier) -> None:
         """Copy the weights."""

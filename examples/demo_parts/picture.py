@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,55 +43,76 @@ LEGEND = {
     "torch_sgd": "torch loop, torch.optim.SGD under the same rates",
 }
 
+COLUMNS = 4
+"""So many recipes at most are beside each other."""
+
 SMALLEST = 2.0**-26
 """Where equal weights are drawn: 0 has no logarithm."""
 
 
 def save(path: Path, outcomes: Sequence[Outcome], data: Split, *, gate_weights: bool) -> None:
     """Draw the outcomes of one seed."""
-    columns = len(outcomes)
-    figure = Figure(figsize=(1.4 + 3.7 * max(columns, 2), 9.4), dpi=110, layout="constrained")
-    axes = figure.subplots(3, columns, sharex=True, sharey="row", squeeze=False)
-    for column, one in enumerate(outcomes):
-        axes[0, column].set_title(one.recipe.title, fontsize=13, fontweight="bold")
-        _rates(axes[0, column], one, data.updates_per_epoch)
-        _losses(axes[1, column], one)
-        _distances(axes[2, column], one, gate_weights)
-        axes[2, column].set_xlabel("epoch")
-    for row, label in enumerate(
-        (
-            "learning rate applied",
-            "training loss",
-            "weights' distance from Keras'\nmax|dw| / max|w|",
-        )
-    ):
-        axes[row, 0].set_ylabel(label, fontsize=11)
-    for ax in axes.flat:
-        ax.grid(color="#e4e4e4", linewidth=0.7)
-        ax.set_axisbelow(True)
-        ax.spines[["top", "right"]].set_visible(False)
-    handles: dict[str, Any] = {}
-    for ax in axes.flat:
-        handles.update({line.get_label(): line for line in ax.lines if line.get_label()[0] != "_"})
-    figure.legend(
-        list(handles.values()),
-        list(handles),
-        loc="outside lower center",
-        ncols=len(handles) if columns > 2 else 1,
-        frameon=False,
-        fontsize=11,
-        handlelength=3.5,
+    columns = math.ceil(len(outcomes) / math.ceil(len(outcomes) / COLUMNS))
+    blocks = [outcomes[at : at + columns] for at in range(0, len(outcomes), columns)]
+    figure = Figure(
+        figsize=(1.4 + 3.7 * max(columns, 2), 1.2 + 8.2 * len(blocks)),
+        dpi=110,
+        layout="constrained",
     )
+    parts = figure.subfigures(len(blocks), 1, squeeze=False, hspace=0.02)[:, 0]
+    handles: dict[str, Any] = {}
+    for part, block in zip(parts, blocks, strict=True):
+        axes = part.subplots(3, columns, sharex=True, sharey="row", squeeze=False)
+        for column, one in enumerate(block):
+            _column(axes[:, column], one, data.updates_per_epoch, gate_weights)
+        for row, label in enumerate(
+            (
+                "learning rate applied",
+                "training loss",
+                "weights' distance from Keras'\nmax|dw| / max|w|",
+            )
+        ):
+            axes[row, 0].set_ylabel(label, fontsize=11)
+        for ax in axes[:, len(block) :].flat:
+            ax.set_axis_off()
+        for ax in axes.flat:
+            handles.update({one.get_label(): one for one in ax.lines if one.get_label()[0] != "_"})
+    vacant = len(outcomes) % columns != 0
+    legend: dict[str, Any] = {"frameon": False, "fontsize": 11, "handlelength": 3.5}
+    if vacant:
+        axes[0, -1].legend(list(handles.values()), _wrapped(handles), loc="center", **legend)
+    else:
+        place: dict[str, Any] = {"loc": "outside lower center"}
+        place["ncols"] = len(handles) if columns > 2 else 1
+        figure.legend(list(handles.values()), list(handles), **place, **legend)
     figure.suptitle(_title(outcomes, data, int(8.5 * figure.get_figwidth())), fontsize=16)
     figure.savefig(path)
 
 
+def _column(axes: Any, one: Outcome, updates_per_epoch: int, gate_weights: bool) -> None:
+    axes[0].set_title(one.recipe.title, fontsize=13, fontweight="bold")
+    _rates(axes[0], one, updates_per_epoch)
+    _losses(axes[1], one)
+    _distances(axes[2], one, gate_weights)
+    axes[2].set_xlabel("epoch")
+    for ax in axes:
+        ax.grid(color="#e4e4e4", linewidth=0.7)
+        ax.set_axisbelow(True)
+        ax.spines[["top", "right"]].set_visible(False)
+
+
+def _wrapped(labels: Iterable[str]) -> list[str]:
+    return [textwrap.fill(label, 26) for label in labels]
+
+
 def _title(outcomes: Sequence[Outcome], data: Split, width: int) -> str:
-    bits = count_bits(rates for one in outcomes for rates in (one.reported, one.applied))
-    title = (
-        "One network, trained by Keras' model.fit and by Lightning's Trainer.fit with lrparity: "
-        f"{bits}, reported and applied"
-    )
+    title = "One network, trained by Keras' model.fit and by Lightning's Trainer.fit with lrparity"
+    exact = [one for one in outcomes if one.recipe.follows_loss is None]
+    if exact:
+        bits = count_bits(rates for one in exact for rates in (one.reported, one.applied))
+        title += f": {bits}, reported and applied"
+    if exact and len(exact) < len(outcomes):
+        title += " (loss-driven apart)"
     configuration = (
         f"{data.table.name} data, {len(data.inputs)} training rows, "
         f"{counted(outcomes[0].recipe.epochs, 'epoch')}, seed {data.seed}"
@@ -104,7 +126,10 @@ def _rates(ax: Axes, one: Outcome, updates_per_epoch: int) -> None:
         epochs = np.arange(len(rates) + 1) / updates_per_epoch
         lasting = np.append(rates, rates[-1])  # each rate lasts until the next update
         ax.plot(epochs, lasting, drawstyle="steps-post", label=LEGEND[name], **style)
-    _remark(ax, count_bits((one.reported, one.applied)).replace("learning-rate ", ""))
+    remark = count_bits((one.reported, one.applied)).replace("learning-rate ", "")
+    if one.applied.explained is not None and one.applied.bits:
+        remark += f"\nby up to {one.applied.comparison.max_ulp} ULP, as the losses do"
+    _remark(ax, remark)
 
 
 def _losses(ax: Axes, one: Outcome) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import lrparity
-from demo_parts.comparison import JUDGED, LIMIT, Outcome, RateComparison
+from demo_parts.comparison import JUDGED, LIMIT, Outcome, RateComparison, closest_call
 from demo_parts.data import BATCH_SIZE, Split
+from demo_parts.recipes import Plateau
 from lrparity.trajectory import provenance
 
 _COLUMNS = (
@@ -64,12 +65,12 @@ def footnotes(outcomes: Sequence[Outcome]) -> str:
     """What the columns of the table mean."""
     notes = [
         ("reported", "what Keras' `optimizer.learning_rate` shows before an update;"),
-        ("", "in Lightning: ScheduleLR(..., numerics='eager')"),
+        ("", "for a schedule in Lightning: ScheduleLR(..., numerics='eager')"),
         (
             "applied",
             "what Keras' compiled update multiplied by, from a probe weight of gradient 1;",
         ),
-        ("", "in Lightning: ScheduleLR(..., numerics='graph')"),
+        ("", "for a schedule in Lightning: ScheduleLR(..., numerics='graph')"),
         (
             "max|dw|",
             "the largest difference of a final weight from Keras'; max|w| the largest weight;",
@@ -77,15 +78,44 @@ def footnotes(outcomes: Sequence[Outcome]) -> str:
         ("", "torch loop is a plain loop with lrparity's scheduler and SGD,"),
         ("", "torch SGD the same with torch.optim.SGD, under the very same learning rates"),
     ]
-    unlike = [one for one in outcomes if one.keras_with_itself.comparison.differing]
-    for one in unlike:
-        itself = one.keras_with_itself.comparison
-        text = (
-            f"{one.recipe.title}: at {itself.differing} of {itself.updates} updates Keras applies "
-        )
-        text += f"another rate than it reports, off by up to {100 * itself.max_relative:.2g}%"
-        notes.append(("note" if one is unlike[0] else "", text))
+    remarks = [f"{one.recipe.title}: {text}" for one in outcomes for text in _remarks(one)]
+    notes += [("" if at else "note", remark) for at, remark in enumerate(remarks)]
     return "\n".join(f"{name:<10}{text}" for name, text in notes)
+
+
+def _remarks(one: Outcome) -> Iterator[str]:
+    itself = one.keras_with_itself.comparison
+    if itself.differing:
+        yield (
+            f"at {itself.differing} of {itself.updates} updates Keras applies another rate than it "
+            f"reports, off by up to {100 * itself.max_relative:.2g}%"
+        )
+    keras, lightning = (run.applied.metrics["val_loss"] for run in (one.keras, one.lightning))
+    if isinstance(one.recipe, Plateau) and len(keras) > 1:
+        yield (
+            f"val_loss comes within {closest_call(keras, one.recipe.min_delta):.1e} of the threshold; "
+            f"Keras' and Lightning's are {abs(keras - lightning).max():.1e} apart"
+        )
+    if one.recipe.follows_loss is not None:
+        yield (
+            f"the losses are up to {one.losses_apart:.1e} apart, and a rate may be as expm1(that) + "
+            "2**-23 of it;"
+        )
+        found = one.applied.comparison
+        yield (
+            f"{found.differing} of {found.updates} rates are"
+            + (f", by up to {found.max_ulp} ULP" if found.differing else "")
+            + f"; {_explained([one.applied])}"
+        )
+
+
+def _explained(comparisons: Iterable[RateComparison]) -> str:
+    share = max((one.explained or 0.0 for one in comparisons), key=lambda x: (math.isnan(x), x))
+    if share == 0:
+        return "there is nothing to explain"
+    if share <= 1:
+        return f"the losses explain that ({100 * share:.0f}% of the bound at most)"
+    return f"the losses do not explain that ({share:.3g} times the bound)"
 
 
 def seeds_table(outcomes: Sequence[Outcome]) -> str:
@@ -121,8 +151,8 @@ def verdict(
     gate_weights: bool,
 ) -> str:
     """What it all comes to, and what the weights were judged by."""
-    in_lightning = count_bits(rates for one in outcomes for rates in (one.reported, one.applied))
-    in_the_loop = count_bits(one.torch_loop_applied for one in outcomes)
+    exact = [one for one in outcomes if one.recipe.follows_loss is None]
+    followers = [one for one in outcomes if one.recipe.follows_loss is not None]
     farthest, where, who = max(
         (
             (one.distances[name][-1], one, who)
@@ -131,17 +161,32 @@ def verdict(
         ),
         key=lambda entry: (math.isnan(entry[0]), entry[0]),
     )
-    lines = [
-        f"{in_lightning} between Keras and Lightning, reported and applied",
-        f"{in_the_loop} between Keras and the torch loop, applied",
+    lines = []
+    if exact:
+        apart = f" ({followers[0].recipe.title} apart)" if followers else ""
+        in_lightning = count_bits(rates for one in exact for rates in (one.reported, one.applied))
+        in_the_loop = count_bits(one.torch_loop_applied for one in exact)
+        lines += [
+            f"{in_lightning} between Keras and Lightning, reported and applied{apart}",
+            f"{in_the_loop} between Keras and the torch loop, applied{apart}",
+        ]
+    if followers:
+        followed = [
+            rates
+            for one in followers
+            for rates in (one.reported, one.applied, one.torch_loop_applied)
+        ]
+        title = followers[0].recipe.title
+        lines.append(f"{title}: {count_bits(followed)}; {_explained(followed)}")
+    lines.append(
         f"weights are at most {farthest:.1e} from Keras' ({where.recipe.title}, seed {where.seed}, "
         f"{who}); "
         + (
             f"the limit is {LIMIT:g}"
             if gate_weights
             else f"not judged: the limit of {LIMIT:g} is for the default data, seed and epochs"
-        ),
-    ]
+        )
+    )
     if failed:
         lines += ["FAILED", *(f"  {line}" for line in failed)]
     else:
@@ -164,7 +209,7 @@ def save(
     main_seed = outcomes[0].seed
     document = {
         "format": "lrparity.demo",
-        "version": 2,
+        "version": 3,
         "passed": not failed,
         "failures": list(failed),
         "weights_gated_at": LIMIT if gate_weights else None,
@@ -214,6 +259,9 @@ def _rates(rates: RateComparison) -> dict[str, Any]:
         "updates_differing": rates.comparison.differing,
         "largest_ulp": rates.comparison.max_ulp,
         "largest_relative": _finite(rates.comparison.max_relative),
+        "share_of_what_the_losses_explain": (
+            None if rates.explained is None else _finite(rates.explained)
+        ),
     }
 
 

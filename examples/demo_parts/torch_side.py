@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -21,13 +21,21 @@ loss_function = torch.nn.BCEWithLogitsLoss()
 def fit(
     network: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
-    scheduler: ScheduleLR | None,
+    scheduler: Any,
     scheduler_steps_per: Literal["update", "epoch"],
+    scheduler_goes_by: str | None,
     epochs: int,
     data: Split,
     log: Log,
 ) -> None:
     """Train the network."""
+
+    def step() -> None:
+        if scheduler_goes_by is None:
+            scheduler.step()
+        else:
+            scheduler.step(log.latest[scheduler_goes_by])
+
     batches = list(
         zip(
             torch.from_numpy(data.inputs).split(BATCH_SIZE),
@@ -43,10 +51,10 @@ def fit(
             optimizer.step()
             log.after_update(optimizer, loss, len(labels))
             if scheduler is not None and scheduler_steps_per == "update":
-                scheduler.step()
+                step()
         log.after_epoch(epoch, network, data)
         if scheduler is not None and scheduler_steps_per == "epoch":
-            scheduler.step()
+            step()
 
 
 def train_with_lrparity(
@@ -56,7 +64,8 @@ def train_with_lrparity(
     network = make_network(weights)
     optimizer, scheduler = recipe.in_torch(network.parameters(), "graph")
     log = Log(progress)
-    fit(network, optimizer, scheduler, recipe.scheduler_steps_per, recipe.epochs, data, log)
+    when, by = recipe.scheduler_steps_per, recipe.scheduler_goes_by
+    fit(network, optimizer, scheduler, when, by, recipe.epochs, data, log)
     return log.run({**about, "optimizer": "lrparity.optim.SGD", "numerics": "graph"})
 
 
@@ -73,7 +82,7 @@ def train_with_torch_sgd(
     optimizer = torch.optim.SGD(network.parameters(), lr=rates[0], momentum=recipe.momentum)
     scheduler = ScheduleLR(optimizer, lambda k: rates[min(k, len(rates) - 1)])
     log = Log(progress)
-    fit(network, optimizer, scheduler, "update", recipe.epochs, data, log)
+    fit(network, optimizer, scheduler, "update", None, recipe.epochs, data, log)
     return log.run({**about, "optimizer": "torch.optim.SGD"})
 
 
@@ -83,6 +92,8 @@ class Log:
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
         self.rates: list[float] = []
+        self.losses: list[float] = []
+        self.latest: dict[str, float] = {}  # what a scheduler may go by
         self.metrics: dict[str, list[float]] = defaultdict(list)
         self.weights: list[Weights] = []
         self.loss_sum, self.rows = 0.0, 0
@@ -94,17 +105,20 @@ class Log:
         self.rates.append(float(group.get("learning_rate_used", group["lr"])))
         self.loss_sum += loss.item() * rows
         self.rows += rows
+        self.latest["loss"] = self.loss_sum / self.rows  # the mean of the epoch so far
+        self.losses.append(self.latest["loss"])
 
     @torch.no_grad()
     def after_epoch(self, epoch: int, network: torch.nn.Module, data: Split) -> None:
         """Write down the metrics, as Keras defines them, and the weights."""
-        loss = self.loss_sum / self.rows
+        loss = self.latest["loss"]
         self.loss_sum, self.rows = 0.0, 0
         logits = network(torch.from_numpy(data.validation_inputs))
         labels = torch.from_numpy(data.validation_labels)
         right = (logits > 0) == (labels > 0.5)
         self.metrics["loss"].append(loss)
-        self.metrics["val_loss"].append(loss_function(logits, labels).item())
+        self.latest["val_loss"] = loss_function(logits, labels).item()
+        self.metrics["val_loss"].append(self.latest["val_loss"])
         self.metrics["val_accuracy"].append(right.double().mean().item())
         self.weights.append(weights_of(network))
         self.progress.epoch(epoch, loss)
@@ -113,4 +127,4 @@ class Log:
         """What was written down."""
         origin = provenance("torch", **about)
         applied = Trajectory(self.rates, reading="applied", metrics=self.metrics, provenance=origin)
-        return Run(applied, self.weights)
+        return Run(applied, self.weights, losses=self.losses)

@@ -1,9 +1,11 @@
-"""What the two tutorial examples need before they begin, and the table at their end."""
+"""What the side-by-side examples need before they begin, and the table at their end."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,12 +16,21 @@ from demo_parts.run import Weights, distance
 from lrparity.trajectory import Trajectory, compare
 
 
-def begin(description: str) -> tuple[data.Array, data.Array, int]:
-    """The inputs and labels in the order of the file, and for how many epochs to train."""
+def begin(
+    description: str, options: Mapping[str, Mapping[str, Any]] | None = None, *, epochs: int = 50
+) -> tuple[Any, ...]:
+    """The inputs and labels in the order of the file, and for how many epochs to train.
+
+    Args:
+        description: of the example.
+        options: further options, by their names, and what argparse wants to know of each; their values
+            are returned as well.
+        epochs: the default.
+    """
     parser = argparse.ArgumentParser(
         description=description,
-        epilog="Exit status: 0 if no bit of the learning rates differs; 1 if one does; 2 if "
-        "something is wrong with the options or the data.",
+        epilog="Exit status: 0 if Keras and Lightning agree; 1 if not; 2 if something is wrong with "
+        "the options or the data.",
     )
     parser.add_argument(
         "--data",
@@ -29,13 +40,14 @@ def begin(description: str) -> tuple[data.Array, data.Array, int]:
         "scikit-learn's bundled breast-cancer data",
     )
     parser.add_argument(
-        "--epochs", type=int, default=50, help="how long to train (%(default)s, as in the tutorial)"
+        "--epochs", type=int, default=epochs, help="how long to train (%(default)s)"
     )
-    options = parser.parse_args()
-    if options.epochs < 1:
-        parser.error(f"--epochs must be at least 1; found {options.epochs}")
+    further = [parser.add_argument(name, **about).dest for name, about in (options or {}).items()]
+    chosen = parser.parse_args()
+    if chosen.epochs < 1:
+        parser.error(f"--epochs must be at least 1; found {chosen.epochs}")
     try:
-        table = data.breast_cancer() if options.data is None else data.ionosphere(options.data)
+        table = data.breast_cancer() if chosen.data is None else data.ionosphere(chosen.data)
     except data.DataError as error:
         parser.error(str(error))
 
@@ -43,9 +55,10 @@ def begin(description: str) -> tuple[data.Array, data.Array, int]:
 
     keras_side.prepare()
     lightning_side.silence()
+    torch.set_num_threads(1)  # so small a network only waits for a second one
     rows, columns = table.features.shape
-    print(f"{table.name} data, {rows} rows of {columns} numbers, {options.epochs} epochs\n")
-    return *scaled(table), options.epochs
+    print(f"{table.name} data, {rows} rows of {columns} numbers, {chosen.epochs} epochs\n")
+    return *scaled(table), chosen.epochs, *(getattr(chosen, name) for name in further)
 
 
 def scaled(table: data.Table) -> tuple[data.Array, data.Array]:
@@ -63,6 +76,13 @@ def loaders(
     cut = int(len(x) * (1 - validation_split))
     training, validation = TensorDataset(x[:cut], y[:cut]), TensorDataset(x[cut:], y[cut:])
     return DataLoader(training, batch_size), DataLoader(validation, batch_size)
+
+
+def changes(run: Trajectory) -> list[int]:
+    """After which epochs, counted from 1, the next one begins at another rate."""
+    epochs = len(run.metrics["loss"])
+    firsts = run.learning_rate[:: len(run) // epochs]
+    return [epoch for epoch in range(1, epochs) if firsts[epoch] != firsts[epoch - 1]]
 
 
 def report(keras: Trajectory, ours: Trajectory, keras_weights: Weights, weights: Weights) -> int:

@@ -50,6 +50,7 @@ def make_module(house):
             self.layer, self.rates, self.epochs = torch.nn.Linear(width, 1), [], []
 
         def training_step(self, batch, batch_idx):
+            self.log("train_loss", 1.0, on_step=False, on_epoch=True)
             return self.layer(batch).square().mean()
 
         def train_dataloader(self):
@@ -162,6 +163,64 @@ def test_mistakes_are_named(schedule, more, message, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         run("lightning.pytorch", tmp_path / "config.yaml", schedule, **more)
     assert message in capsys.readouterr().err
+
+
+def run_callbacks(house, path, callbacks, *arguments):
+    """Train by the CLI under callbacks that are written as (name, arguments)."""
+    prefix = HOUSES[house].rpartition(".")[0]
+    written_down = [
+        {"class_path": f"{prefix}.{name}", "init_args": init_args} for name, init_args in callbacks
+    ]
+    config = {"trainer": {**QUIET, "max_epochs": EPOCHS, "callbacks": written_down}}
+    path.write_text(yaml.safe_dump(config))
+    cli = importlib.import_module(f"{house}.cli")
+    return cli.LightningCLI(
+        make_module(importlib.import_module(house)),
+        args=["fit", "--config", str(path), *arguments],
+        save_config_callback=None,
+    )
+
+
+def count_changes(trainer, module, decision) -> None:
+    """For ``on_change``, by its import path."""
+    module.changes = getattr(module, "changes", 0) + 1
+
+
+def halved_each_epoch(epoch: int, lr: float) -> float:
+    return lr * 0.5
+
+
+@pytest.mark.parametrize("house", HOUSES)
+def test_closed_loops(house, tmp_path):
+    here = f"{__name__}"
+    plateau = {
+        "monitor": "train_loss",
+        "mode": "min",
+        "factor": 0.5,
+        "patience": 1,
+        "min_delta": 1e9,
+        "keras_version": "2.15",
+        "numpy_major": 1,
+        "on_change": f"{here}.count_changes",
+    }
+    module = run_callbacks(house, tmp_path / "1.yaml", [("ReduceLROnPlateau", plateau)]).model
+    assert [module.rates[k] for k in range(0, 12, BATCHES)] == [7.0, 7.0, 3.5, 1.75]
+    assert module.changes == 3
+    function = {"schedule": f"{here}.halved_each_epoch", "verbose": 0}
+    module = run_callbacks(house, tmp_path / "2.yaml", [("LearningRateScheduler", function)]).model
+    assert [module.rates[k] for k in range(0, 12, BATCHES)] == [3.5, 1.75, 0.875, 0.4375]
+    module = run_callbacks(
+        house,
+        tmp_path / "3.yaml",
+        [("BatchLearningRateScheduler", {"fn": "lightning_cli.inverse_square_root", "at": "end"})],
+    ).model
+    expected = [7.0, *(float(np.float32(0.1 / (k + 1) ** 0.5)) for k in range(11))]
+    assert module.rates == expected
+    driven = {"initial_learning_rate": 0.1, "function": "math.cos", "scale": 0.0, "source": "epoch"}
+    module = run_callbacks(house, tmp_path / "4.yaml", [("LossDrivenLR", driven)]).model
+    assert set(module.rates) == {float(np.float32(0.1))}
+    with pytest.raises(SystemExit, match="2"):
+        run_callbacks(house, tmp_path / "5.yaml", [("ReduceLROnPlateau", {"patiance": 3})])
 
 
 def test_the_example():

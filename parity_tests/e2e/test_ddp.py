@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import json
-import os
-import signal
-import subprocess
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,18 +13,15 @@ import lightning.pytorch
 import torch
 
 from bits import assert_same_bits
-from lightning_side import Tiny, TinyTraining, make_trainer
+from ddp_side import BATCHES, Rank, leave, run, told
+from lightning_side import Tiny, make_trainer
 from lrparity import lr_scheduler
 from lrparity.schedules import CosineDecay, StepDecay
 from lrparity.trajectory import Trajectory
 
-HOUSES = {
-    "lightning.pytorch": "lrparity.callbacks.lightning_pytorch",
-    "pytorch_lightning": "lrparity.callbacks.pytorch_lightning",
-}
 PER_UPDATE = CosineDecay(0.1, 40)
 PER_EPOCH = StepDecay(0.5, 0.5, 1)
-BATCHES, EPOCHS = 5, 3  # of each rank
+EPOCHS = 3
 OVERFLOWS = (1, 2)  # on rank 1 only
 SAVED_AT = 7
 
@@ -37,46 +29,8 @@ SAVED_AT = 7
 # --- in the processes -------------------------------------------------------------------------------
 
 
-class Training:
-    """Everything that one rank does, under one of the two Lightnings."""
-
-    def __init__(self, folder: Path, house: str, strategy: str = "ddp") -> None:
-        self.pl = importlib.import_module(house)
-        self.ours = importlib.import_module(HOUSES[house])
-        self.folder, self.strategy = folder, strategy
-        self.module = type("ThisTiny", (TinyTraining, self.pl.LightningModule), {})
-
-    def fit(
-        self,
-        name: str,
-        callbacks: list[Any],
-        module: dict[str, Any] | None = None,
-        ckpt_path: Path | None = None,
-        **trainer: Any,
-    ) -> None:
-        """Train, and write down this rank's updates and warnings."""
-        rank = int(os.environ.get("LOCAL_RANK", "0"))
-        arguments = dict(module or {})
-        if rank == 0:
-            arguments.pop("overflows", None)
-        # Lightning gives each rank its share of the batches.
-        tiny = self.module(2 * BATCHES, **arguments)
-        made = make_trainer(callbacks, house=self.pl, devices=2, strategy=self.strategy, **trainer)
-        error = ""
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            try:
-                made.fit(tiny, ckpt_path=ckpt_path)
-            except ValueError as exception:
-                error = str(exception)
-        assert made.world_size == 2
-        told = {
-            "updates": [list(update) for update in tiny.updates],
-            "done": tiny.done,
-            "warnings": [str(one.message) for one in caught],
-            "error": error,
-        }
-        (self.folder / f"{name}-{rank}.json").write_text(json.dumps(told))
+class Training(Rank):
+    """Everything that one rank does."""
 
     def watched(self, name: str) -> list[Any]:
         """The callbacks of a training that is looked at in every way."""
@@ -148,9 +102,7 @@ def main(folder: Path, house: str, what: str) -> None:
         assert callback.updates == {}, "what the processes counted stays with them"
         return
     getattr(Training(folder, house), what)()
-    # Without these a gloo process aborts now and then as it ends.
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
+    leave()
 
 
 class Note(lightning.pytorch.Callback):
@@ -165,31 +117,6 @@ class Note(lightning.pytorch.Callback):
 
 
 # --- in the process of the test ---------------------------------------------------------------------
-
-
-def run(folder: Path, house: str, what: str) -> None:
-    path = Path(__file__).resolve()
-    paths = [str(path.parents[1]), os.environ.get("PYTHONPATH", "")]
-    # A session of its own: if it hangs, Lightning's second process ends with the first.
-    worker = subprocess.Popen(
-        [sys.executable, str(path), str(folder), house, what],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        printed, _ = worker.communicate(timeout=240)
-    except BaseException:
-        os.killpg(worker.pid, signal.SIGKILL)
-        raise
-    assert worker.returncode == 0, printed[-4000:]
-
-
-def told(folder: Path, name: str) -> list[dict[str, Any]]:
-    """What each rank wrote down."""
-    return [json.loads((folder / f"{name}-{rank}.json").read_text()) for rank in range(2)]
 
 
 def check(
@@ -230,7 +157,7 @@ def check_resume(folder: Path) -> None:
 
 
 def test_two_processes(tmp_path):
-    run(tmp_path, "lightning.pytorch", "everything")
+    run(__file__, tmp_path, "lightning.pytorch", "everything")
     check_resume(tmp_path)
     updates = BATCHES * EPOCHS
     # The gradients are reduced, so both ranks skip what overflowed on one.
@@ -256,12 +183,12 @@ def test_two_processes(tmp_path):
 
 
 def test_the_other_lightning(tmp_path):
-    run(tmp_path, "pytorch_lightning", "fit_and_resume")
+    run(__file__, tmp_path, "pytorch_lightning", "fit_and_resume")
     check_resume(tmp_path)
 
 
 def test_spawned_processes(tmp_path):
-    run(tmp_path, "lightning.pytorch", "spawn")
+    run(__file__, tmp_path, "lightning.pytorch", "spawn")
     check(tmp_path, "spawned", [BATCHES * EPOCHS])
 
 

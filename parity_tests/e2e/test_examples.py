@@ -1,5 +1,6 @@
 """The examples run as their README says, agree with Keras, and can fail."""
 
+import math
 import re
 import sys
 from pathlib import Path
@@ -30,20 +31,22 @@ def ionosphere(tmp_path_factory) -> str:
 # --- side by side with Keras ----------------------------------------------------------------------
 
 
-def check_table(finished, updates: int, schedule) -> None:
+def check_table(finished, updates: int, schedule=None, epochs: int = EPOCHS) -> None:
     """The epoch table agrees in every column, and with the schedule; the verdict is clean."""
     assert finished.stderr == ""
     assert finished.returncode == 0, finished.stdout
     rows = [line.split() for line in finished.stdout.splitlines() if re.match(r" *\d+ ", line)]
-    assert [int(row[0]) for row in rows] == [1, EPOCHS]
+    assert [int(row[0]) for row in (rows[0], rows[-1])] == [1, epochs]
     for epoch, *columns in rows:
         keras, lightning = columns[::2], columns[1::2]
-        assert keras[0] == lightning[0] == str(np.float32(schedule(int(epoch) - 1)))
+        assert keras[0] == lightning[0]
+        if schedule is not None:
+            assert keras[0] == str(np.float32(schedule(int(epoch) - 1)))
         assert abs(float(keras[1]) - float(lightning[1])) < 2e-4  # the loss
         assert keras[2] == lightning[2]  # the validation accuracy
     assert f"identical: 0 of {updates} rates differ" in finished.stdout
-    distance = float(finished.stdout.rpartition("=")[2])
-    assert 0 < distance < 1e-5
+    (distance,) = re.findall(r"max\|dw\| / max\|w\| = (\S+)", finished.stdout)
+    assert 0 < float(distance) < 1e-5
 
 
 @pytest.mark.keras
@@ -64,17 +67,82 @@ def test_drop_based_decay():
     assert "breast cancer data, 569 rows of 30 numbers, 3 epochs" in finished.stdout
 
 
+@pytest.mark.keras
+def test_plateau():
+    epochs = 31
+    finished = run_python(str(EXAMPLES / "plateau.py"), "--epochs", str(epochs))
+    check_table(finished, epochs * 14, epochs=epochs)
+    keras, lightning = re.findall(r"(?:Keras|Lightning) reduces after epoch (.*)", finished.stdout)
+    assert keras == lightning
+    assert len(keras.split()) >= 2
+    (closest,), (apart,) = (
+        re.findall(words + r" (\S+\d)", finished.stdout)
+        for words in ("comes within", "Lightning's are")
+    )
+    assert float(closest) > 20 * float(apart)
+
+
+@pytest.mark.keras
+def test_epoch_function(ionosphere):
+    epochs = 13
+    finished = run_python(
+        str(EXAMPLES / "epoch_function.py"), "--epochs", str(epochs), "--data", ionosphere
+    )
+    rates = [np.float32(0.1)]
+    for epoch in range(1, epochs):
+        factor = 1.0 if epoch < 10 else math.exp(-0.1)
+        rates.append(np.float32(float(rates[-1]) * factor))
+    check_table(finished, epochs * 9, rates.__getitem__, epochs)
+
+
+@pytest.mark.keras
+def test_batch_warmup():
+    finished = run_python(
+        str(EXAMPLES / "batch_warmup.py"), "--epochs", str(EPOCHS), "--warmup-epochs", "1"
+    )
+    check_table(finished, EPOCHS * 14, lambda epoch: [0.1 / 14, 0.1, 0.1 * 0.995**14][epoch])
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("scale", [1.0, -1.0])
+def test_loss_driven(scale):
+    finished = run_python(
+        str(EXAMPLES / "loss_driven.py"), "--epochs", str(EPOCHS), "--scale", str(scale)
+    )
+    assert finished.stderr == ""
+    assert finished.returncode == 0, finished.stdout
+    table = finished.stdout.split("max|dw|/max|w|")[1].split("\n\n")[0]
+    rows = [line.split() for line in table.strip().splitlines()]
+    assert [row[0] for row in rows] == ["batch", "running", "epoch", "dataset"]
+    for _, _, _, updates, _, relative, apart, share, distance in rows:
+        assert int(updates) == EPOCHS * 21
+        assert float(relative) < 1e-5
+        assert float(apart) < 1e-6
+        assert float(share) <= 1
+        assert 0 < float(distance) < 1e-5
+    assert "Each rate lies within what its loss explains." in finished.stdout
+
+
 PLANTED = """
+import functools
 import runpy
 import sys
 
-from lrparity import schedules
+from lrparity import callbacks, schedules
 
 StepDecay, TimeBasedDecay = schedules.StepDecay, schedules.TimeBasedDecay
 schedules.TimeBasedDecay = lambda lr, decay: TimeBasedDecay(lr, decay * 1.00001)
 schedules.StepDecay = lambda lr, drop, epochs_drop: StepDecay(lr, drop, epochs_drop=2)
+LossDrivenLR = callbacks.LossDrivenLR
+callbacks.LossDrivenLR = lambda *rule, scale, **of: LossDrivenLR(*rule, scale=1.00001 * scale, **of)
+BatchLearningRateScheduler = callbacks.BatchLearningRateScheduler
+callbacks.BatchLearningRateScheduler = functools.partial(BatchLearningRateScheduler, index="batch")
+LearningRateScheduler = callbacks.LearningRateScheduler
+callbacks.LearningRateScheduler = lambda fn: LearningRateScheduler(lambda e, lr: fn(e + 9, lr))
 for script in sys.argv[1:]:
     sys.argv = [script, "--epochs", "2"]
+    if "warmup" in script:
+        sys.argv += ["--warmup-epochs", "2"]
     try:
         runpy.run_path(script, run_name="__main__")
     except SystemExit as end:
@@ -83,15 +151,24 @@ for script in sys.argv[1:]:
 
 
 @pytest.mark.keras
-def test_another_schedule_is_found():
-    scripts = (str(EXAMPLES / f"{name}_based_decay.py") for name in ("time", "drop"))
-    finished = run_python("-c", PLANTED, *scripts)
+def test_another_rule_is_found():
+    names = (
+        "time_based_decay",
+        "drop_based_decay",
+        "epoch_function",
+        "batch_warmup",
+        "loss_driven",
+    )
+    finished = run_python("-c", PLANTED, *(str(EXAMPLES / f"{name}.py") for name in names))
     assert finished.returncode == 0, finished.stderr
-    time_based, drop_based, rest = finished.stdout.split("STATUS 1")
+    time_based, *later, loss_driven, rest = finished.stdout.split("STATUS 1")
     assert rest.strip() == ""
     assert "identical" not in finished.stdout
     assert "different: " in time_based
-    assert "first at update 14 of 'learning_rate'" in drop_based
+    assert len(later) == 3
+    for printed in later:
+        assert "first at update 14 of 'learning_rate'" in printed
+    assert "Each rate DOES NOT lie within what its loss explains." in loss_driven
 
 
 # --- without Keras --------------------------------------------------------------------------------

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
-import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import (
@@ -20,50 +14,29 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
     OnExceptionCheckpoint,
 )
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from bits import assert_same_bits
-from lightning_side import RESUMED_WITHIN_AN_EPOCH, ForgetsOne, Tiny, Update, make_trainer
+from lightning_side import ForgetsOne, Tiny, Update, make_trainer
 from lrparity import lr_scheduler
 from lrparity.callbacks import ScheduleLR
 from lrparity.schedules import CosineDecay, StepDecay
+from resume_side import (
+    BETWEEN_OPTIMIZERS,
+    CAUSES,
+    DROPS_AN_EPOCH,
+    HOOKS,
+    IGNORED,
+    TRIGGERS,
+    Interrupter,
+    Saver,
+)
 
-pytestmark = [
-    RESUMED_WITHIN_AN_EPOCH,
-    # The callback that wrote the checkpoint is not wanted in the run that goes on.
-    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`, callbacks used"),
-    # OnExceptionCheckpoint makes Lightning look for something to go on from, and there is nothing.
-    pytest.mark.filterwarnings("ignore:.*was called without a model. The last model of the prev"),
-    pytest.mark.filterwarnings("ignore:.*is set, but there is no last checkpoint available"),
-    # Which weights a checkpoint holds under manual optimization makes no difference here.
-    pytest.mark.filterwarnings("ignore:Using ModelCheckpoint with manual optimization"),
-]
+pytestmark = [*IGNORED, pytest.mark.usefixtures("one_thread_and_own_signals")]
 
 PER_UPDATE = CosineDecay(0.1, 40)
 PER_EPOCH = StepDecay(0.5, 0.5, 1)
 
 OVERFLOWS = (1, 2, 4)
-HOOKS = (
-    "on_sanity_check_start",
-    "on_train_start",
-    "on_train_epoch_start",
-    "on_train_batch_start",
-    "on_before_zero_grad",
-    "on_before_backward",
-    "on_after_backward",
-    "on_before_optimizer_step",
-    "on_train_batch_end",
-    "on_validation_start",
-    "on_validation_batch_start",
-    "on_validation_batch_end",
-    "on_validation_end",
-    "on_train_epoch_end",
-    "on_train_end",
-)
-DROPS_AN_EPOCH = "on_train_epoch_start"
-"""Lightning 2.6.6 trains no batch, or not all, of an epoch in whose start the checkpoint was saved."""
-BETWEEN_OPTIMIZERS = "on_before_optimizer_step"
-"""The batch is repeated, and with it the step of the optimizer before."""
 
 
 def by_number(update: Update) -> float:
@@ -176,46 +149,6 @@ CASES = {
 }
 
 
-class Saver(pl.Callback):
-    """Saves in every hook, each time; plain, and wherever it stands in the list."""
-
-    def __init__(self, folder: Path, place: str) -> None:
-        self.folder, self.place, self.calls = folder, place, Counter()
-
-    def save(self, hook: str, trainer: Any) -> None:
-        trainer.save_checkpoint(self.folder / f"{hook} {self.calls[hook]} {self.place}.ckpt")
-        self.calls[hook] += 1
-
-
-class Interrupter(pl.Callback):
-    """Ends the training at the n-th call of one hook, and counts the calls of all."""
-
-    def __init__(self, cause: str = "", hook: str = "", n: int = 0) -> None:
-        self.cause, self.hook, self.n, self.calls = cause, hook, n, Counter()
-
-    def interrupt(self, hook: str) -> None:
-        self.calls[hook] += 1
-        if hook != self.hook or self.calls[hook] != self.n + 1:
-            return
-        if self.cause == "exception":
-            raise ZeroDivisionError
-        if self.cause == "KeyboardInterrupt":
-            raise KeyboardInterrupt
-        assert callable(signal.getsignal(signal.SIGTERM)), "it would end the tests"
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-for _hook in HOOKS:
-    setattr(Saver, _hook, lambda self, trainer, *_, hook=_hook, **__: self.save(hook, trainer))
-    setattr(Interrupter, _hook, lambda self, *_, hook=_hook, **__: self.interrupt(hook))
-
-CAUSES = {
-    "exception": ZeroDivisionError,
-    "KeyboardInterrupt": SystemExit,  # that is what Lightning makes of it
-    "SIGTERM": SIGTERMException,
-}
-
-
 def check(case: Case, module: Tiny, context: object) -> None:
     """Every rate is what the schedule says for its update."""
     __tracebackhide__ = True
@@ -242,35 +175,6 @@ def check_resumed(case: Case, whole: Tiny, path: Path, hook: str = "") -> Tiny:
     return resumed
 
 
-@pytest.fixture(params=["some", pytest.param("all", marks=pytest.mark.long)])
-def chosen(request, seed) -> Callable[..., list[Any]]:
-    """Some of many, drawn by the seed, or in the long form all of them, or more."""
-
-    def choose(many: Iterable[Any], n: int, more: int | None = None) -> list[Any]:
-        many = sorted(many)
-        assert many, "there is nothing to choose from"
-        if request.param == "all":
-            n = len(many) if more is None else more
-        if len(many) <= n:
-            return many
-        rng = np.random.default_rng(seed)
-        return [many[i] for i in sorted(rng.choice(len(many), n, replace=False))]
-
-    return choose
-
-
-@pytest.fixture(autouse=True)
-def _one_thread_and_own_signals():
-    """Small tensors want one thread, and Lightning has a way with signals."""
-    kept = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    for one, handler in kept.items():
-        signal.signal(one, handler)
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_a_save_in_any_hook(name, chosen, tmp_path):
     case = CASES[name]
@@ -290,17 +194,6 @@ def test_a_save_in_any_hook(name, chosen, tmp_path):
             continue  # see test_a_dropped_epoch_is_no_step_of_any_scheduler
         for path in chosen(tmp_path.glob(f"{hook} *.ckpt"), 2):
             check_resumed(case, module, path, hook)
-
-
-TRIGGERS: dict[str, dict[str, Any]] = {
-    "every step": {"every_n_train_steps": 1},
-    "every 2 steps": {"every_n_train_steps": 2},
-    "every 3 steps": {"every_n_train_steps": 3},
-    "every 5 steps": {"every_n_train_steps": 5},
-    "by the clock": {"train_time_interval": timedelta(0)},
-    "validation end": {"save_on_train_epoch_end": False, "every_n_epochs": 1},
-    "epoch end": {"save_on_train_epoch_end": True, "every_n_epochs": 1},
-}
 
 
 @pytest.mark.parametrize("trigger", TRIGGERS)

@@ -578,7 +578,7 @@ def test_metrics_are_those_of_their_epochs(kind, sanity, order, house):
 def test_control_a_stale_metric_is_found_out(monkeypatch):
     from lrparity.callbacks import _epoch_metrics
 
-    monkeypatch.setattr(_epoch_metrics, "_fresh", lambda current, before: dict(current))
+    monkeypatch.setattr(_epoch_metrics, "fresh", lambda current, before: dict(current))
     with pytest.raises(AssertionError):
         test_metrics_are_those_of_their_epochs("second", 0, "first", HOUSES[0])
 

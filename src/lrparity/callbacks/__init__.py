@@ -46,9 +46,25 @@ def _house() -> str:
 
 
 if TYPE_CHECKING:
-    from lrparity.callbacks.lightning_pytorch import LearningRateRecorder, ScheduleLR
+    from lrparity.callbacks.lightning_pytorch import (
+        BatchLearningRateScheduler,
+        LearningRateRecorder,
+        LearningRateScheduler,
+        LossDrivenLR,
+        RanksDifferError,
+        ReduceLROnPlateau,
+        ScheduleLR,
+    )
 
-__all__ = ["LearningRateRecorder", "ScheduleLR"]
+__all__ = [
+    "BatchLearningRateScheduler",
+    "LearningRateRecorder",
+    "LearningRateScheduler",
+    "LossDrivenLR",
+    "RanksDifferError",
+    "ReduceLROnPlateau",
+    "ScheduleLR",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -81,20 +81,20 @@ class EpochMetrics:
     def end_validation(self, trainer: Any) -> None:
         """A validation is done."""
         if self._before_validation is not None:
-            self._write(_fresh(trainer.callback_metrics, self._before_validation))
+            self._write(fresh(trainer.callback_metrics, self._before_validation))
         self._before_validation = None
 
     def end_epoch(self, trainer: Any) -> None:
         """The batches of an epoch and its validation are done."""
         current = dict(trainer.callback_metrics)
-        self._write(_fresh(current, self._seen))
+        self._write(fresh(current, self._seen))
         self._seen = current
         self._epochs = max(self._epochs, self._epoch + 1)
 
     def catch_up(self, trainer: Any) -> None:
         """A checkpoint is being written, or the training ends: take what is there already."""
         if self._before_validation is not None:
-            self._write(_fresh(trainer.callback_metrics, self._before_validation))
+            self._write(fresh(trainer.callback_metrics, self._before_validation))
         elif trainer.fit_loop.epoch_progress.current.processed > self._processed:
             if self._epochs <= self._epoch:
                 self.end_epoch(trainer)  # whoever saves comes before the recorder
@@ -114,8 +114,8 @@ class EpochMetrics:
         """Add to an epoch what was logged at its end, after the recorder's turn."""
         late = _logged_in_training(trainer, "on_train_epoch_end")
         if self._epochs > self._epoch and late != set():
-            fresh = _fresh(current, self._seen)
-            self._write({n: v for n, v in fresh.items() if late is None or n in late})
+            values = fresh(current, self._seen)
+            self._write({n: v for n, v in values.items() if late is None or n in late})
 
     # --- the values ----------------------------------------------------------------------------------
 
@@ -196,7 +196,7 @@ class EpochMetrics:
         return self.__dict__ | {"_seen": {}, "_before_validation": None}
 
 
-def _fresh(current: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+def fresh(current: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     """What was put in since."""
     return {n: v for n, v in current.items() if n and (n not in before or before[n] is not v)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -77,6 +78,50 @@ def unseen_steps(names: Sequence[str], epoch: int, consequence: str) -> str:
         "those of one that it keeps as `optimizer` or `base_optimizer`: return from "
         "configure_optimizers the one whose step() is called."
     )
+
+
+def updates_before(
+    trainer: Any,
+    kind: str,
+    what: str,
+    initial_update: int | None,
+    *,
+    name: str | None = None,
+    batches: bool = False,
+) -> int:
+    """The number to count updates from where no state tells it.
+
+    Args:
+        trainer: which begins to train.
+        kind: the callback that asks.
+        what: it asks by the number.
+        initial_update: the user's answer, if there is one.
+        name: of the optimizer; None: of several.
+        batches: count batches instead.
+
+    Raises:
+        ValueError: the training goes on, and nothing tells it.
+    """
+    if initial_update is not None:
+        return initial_update
+    if not (trainer.global_step > 0 or trainer.fit_loop.total_batch_idx >= 0):
+        return 0
+    whose = "each optimizer" if name is None else f"the optimizer {name!r}"
+    if batches or not trainer.lightning_module.automatic_optimization:
+        raise ValueError(
+            f"The training goes on, and nothing says how many updates {whose} has made, because {kind} "
+            "was not part of it until now, or drove other optimizers. Pass "
+            "initial_update=<updates so far>" + (", counted in batches." if batches else ".")
+        )
+    if trainer.is_global_zero:
+        warnings.warn(
+            f"The training goes on, and was begun without this {kind}: {what} begins at "
+            f"trainer.global_step = {trainer.global_step}, which counts steps that AMP skipped, too. "
+            "Pass initial_update=<updates so far> to say otherwise.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return int(trainer.global_step)
 
 
 def pick(optimizers: Sequence[Optimizer], selector: int | str, argument: str) -> int:

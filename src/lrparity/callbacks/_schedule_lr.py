@@ -25,6 +25,7 @@ from lrparity.callbacks._optimizers import (
     raw_optimizers,
     series_names,
     unseen_steps,
+    updates_before,
 )
 from lrparity.lr_scheduler import OnConfigChange
 from lrparity.lr_scheduler._schedule_lr import ScheduleLike
@@ -166,8 +167,10 @@ class ScheduleLR:
         states = {i: driver.updates for i, driver in self._drivers.items()}
         return states or {i: state["updates"] for i, state in self._states.items()}
 
-    def set_multiplier(self, multiplier: float) -> None:
+    def set_multiplier(self, multiplier: float, *, min_lr: float = 0.0) -> None:
         """Multiply every rate of the schedules by this from now on; see ``lr_scheduler.ScheduleLR``.
+
+        ``callbacks.ReduceLROnPlateau`` does so by itself.
 
         Raises:
             RuntimeError: no training is going on.
@@ -179,7 +182,7 @@ class ScheduleLR:
                 "on_train_start to on_train_end."
             )
         for driver in self._drivers.values():
-            driver.set_multiplier(multiplier)
+            driver.set_multiplier(multiplier, min_lr=min_lr)
 
     # --- hooks -------------------------------------------------------------------------------------
 
@@ -248,7 +251,7 @@ class ScheduleLR:
         try:
             for i, schedule in self._plan(trainer).items():
                 state = self._states.get(i)
-                updates, micro_batches = self._begin_at(trainer, names[i], schedule, state, warn)
+                updates, micro_batches = self._begin_at(trainer, names[i], schedule, state)
                 drivers[i] = driver = Driver(
                     optimizers[i],
                     names[i],
@@ -267,7 +270,7 @@ class ScheduleLR:
                 if state is not None and not self._restored:
                     multiplier = state["scheduler"]["multiplier"]
                     if multiplier != 1.0:
-                        driver.set_multiplier(multiplier)
+                        driver.set_multiplier(multiplier, min_lr=state["scheduler"]["min_lr"])
         except BaseException:
             for driver in drivers.values():
                 driver.remove()
@@ -455,40 +458,21 @@ class ScheduleLR:
         name: str,
         schedule: ScheduleLike | list[ScheduleLike],
         state: Mapping[str, Any] | None,
-        warn: Callable[[str], None],
     ) -> tuple[int, int]:
         """The updates and micro-batches done before."""
         if state is not None:
             return state["updates"], state["micro_batches"]
-        begin = self._begin_without_state(trainer, name, schedule, warn)
-        return begin, begin
-
-    def _begin_without_state(
-        self,
-        trainer: Any,
-        name: str,
-        schedule: ScheduleLike | list[ScheduleLike],
-        warn: Callable[[str], None],
-    ) -> int:
-        """What to count from; where a training goes on and nothing says from where, an answer."""
-        if self.initial_update is not None:
-            return self.initial_update
-        begun = trainer.global_step > 0 or trainer.fit_loop.total_batch_idx >= 0
-        if not begun or counts_epochs(schedule):
-            return 0
-        if self.count == "micro_batch" or not trainer.lightning_module.automatic_optimization:
-            raise ValueError(
-                f"The training goes on, and nothing says how many updates the optimizer {name!r} has "
-                "made, because ScheduleLR was not part of it until now, or drove other optimizers. "
-                "Pass initial_update=<updates so far>"
-                + (", counted in batches." if self.count == "micro_batch" else ".")
+        begin = self.initial_update or 0
+        if not counts_epochs(schedule):
+            begin = updates_before(
+                trainer,
+                "ScheduleLR",
+                "the schedule",
+                self.initial_update,
+                name=name,
+                batches=self.count == "micro_batch",
             )
-        warn(
-            "The training goes on, and was begun without this ScheduleLR: the schedule "
-            f"begins at trainer.global_step = {trainer.global_step}, which counts steps that AMP "
-            "skipped, too. Pass initial_update=<updates so far> to say otherwise."
-        )
-        return int(trainer.global_step)
+        return begin, begin
 
 
 def _no_trainer() -> None:

@@ -17,6 +17,7 @@ from lrparity.controllers._reduce_lr_on_plateau import (
     ReduceLROnPlateau,
     resolve_mode,
 )
+from lrparity.controllers._running_mean import RunningMean
 
 __all__ = [
     "AutoMode",
@@ -28,5 +29,6 @@ __all__ = [
     "NonFinite",
     "OnConfigChange",
     "ReduceLROnPlateau",
+    "RunningMean",
     "resolve_mode",
 ]

@@ -29,12 +29,15 @@ class Decision:
         reason: in one sentence, for people.
         assigned: what Keras would assign, for each rate: Python floats before they are rounded, as
             its messages show them; equal to ``lrs`` where nothing was set.
+        metric: what it answers: a metric, a loss, or the index that a function was asked with; None
+            for the rates at the start.
     """
 
     lrs: tuple[float, ...]
     changed: bool
     reason: str
     assigned: tuple[float, ...]
+    metric: float | None = None
 
 
 class Controller(ABC):
@@ -136,6 +139,16 @@ class Controller(ABC):
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
         return f"{type(self).__name__}({arguments})"
+
+
+def decided(assigned: Sequence[float], reason: str, metric: float | None) -> Decision:
+    """A decision that sets rates, to these before they are rounded."""
+    return Decision(tuple(map(rounded, assigned)), True, reason, tuple(assigned), metric)
+
+
+def unchanged(rates: Sequence[float], reason: str, metric: float | None) -> Decision:
+    """A decision that leaves the rates, which float32 holds, as they are."""
+    return Decision(tuple(rates), False, reason, tuple(rates), metric)
 
 
 def held(lrs: Sequence[float]) -> list[float]:

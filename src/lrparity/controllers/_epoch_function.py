@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from lrparity.controllers._controller import Controller, Decision, held, rounded, scalar
+from lrparity.controllers._controller import (
+    Controller,
+    Decision,
+    decided,
+    held,
+    rounded,
+    scalar,
+)
 
 
 class EpochFunction(Controller):
@@ -66,7 +73,7 @@ class EpochFunction(Controller):
                     answers[rate] = checked_rate(self.fn(metric, rate), self.fn, (metric, rate))
             assigned = [answers[rate] for rate in rates]
         name = getattr(self.fn, "__name__", type(self.fn).__name__)
-        return Decision(tuple(map(rounded, assigned)), True, f"{name} at {metric}", tuple(assigned))
+        return decided(assigned, f"{name} at {metric}", metric)
 
     def get_config(self) -> dict[str, Any]:
         """Nothing: what a function computes cannot be told."""

@@ -10,9 +10,11 @@ from lrparity import _validation as check
 from lrparity.controllers._controller import (
     Controller,
     Decision,
+    decided,
     held,
     metric_value,
     rounded,
+    unchanged,
     unflushed,
 )
 
@@ -26,7 +28,9 @@ class LossDriven(Controller):
     With the default function that is ``eta = eta0 * exp(loss)``: the higher the loss, the larger the
     steps; ``scale=-1`` turns it around.  Until the first loss is known the rates are
     ``initial_learning_rate``: call :meth:`start` for them.  Computed in Python float64 and rounded to
-    float32 when assigned, as a Keras callback that says ``optimizer.learning_rate = ...`` does::
+    float32 when assigned, as a Keras callback that says ``optimizer.learning_rate = ...`` does (a
+    function that returns ``np.float32`` makes no difference here, where ``eta0 * function(loss)`` would
+    be a float32 product under NumPy 2)::
 
         lr = float32(min(max(eta0 * function(scale * loss), min_lr), max_lr))
 
@@ -100,7 +104,7 @@ class LossDriven(Controller):
         if self.initial_learning_rate is not None:
             rates = [self.initial_learning_rate] * len(rates)
         self.initial_lrs = rates
-        return Decision(tuple(map(rounded, rates)), True, "the initial rate", tuple(rates))
+        return decided(rates, "the initial rate", None)
 
     def update(self, metric: Any, lrs: Sequence[float]) -> Decision:
         """Take in a loss.
@@ -120,13 +124,13 @@ class LossDriven(Controller):
             joined = [self.initial_learning_rate] * len(joined)
         self.initial_lrs = [*self.initial_lrs[: len(rates)], *joined]
         if not math.isfinite(loss):
-            return self._not_finite(f"the loss is {loss}", rates)
+            return self._not_finite(f"the loss is {loss}", rates, loss)
         factor = self._factor(loss)
         assigned = [self._bounded(initial * factor) for initial in self.initial_lrs]
         final = tuple(map(rounded, assigned))
         if not all(map(math.isfinite, final)):
-            return self._not_finite(f"the loss {loss:g} makes a rate of {assigned}", rates)
-        return Decision(final, True, f"the loss is {loss:g}", tuple(assigned))
+            return self._not_finite(f"the loss {loss:g} makes a rate of {assigned}", rates, loss)
+        return decided(assigned, f"the loss is {loss:g}", loss)
 
     def _factor(self, loss: float) -> float:
         function = FUNCTIONS[self.function] if isinstance(self.function, str) else self.function
@@ -149,7 +153,7 @@ class LossDriven(Controller):
             rate = max(rate, self.min_lr)
         return rate if self.max_lr is None else min(rate, self.max_lr)
 
-    def _not_finite(self, why: str, rates: list[float]) -> Decision:
+    def _not_finite(self, why: str, rates: list[float], loss: float) -> Decision:
         if self.non_finite == "raise":
             raise FloatingPointError(
                 f"LossDriven cannot set a learning rate: {why}. Bound it by `max_lr`, turn it around by "
@@ -157,13 +161,8 @@ class LossDriven(Controller):
                 '"initial" ones.'
             )
         if self.non_finite == "keep":
-            return Decision(tuple(rates), False, f"{why}: kept", tuple(rates))
-        return Decision(
-            tuple(map(rounded, self.initial_lrs)),
-            True,
-            f"{why}: back to the initial rate",
-            tuple(self.initial_lrs),
-        )
+            return unchanged(rates, f"{why}: kept", loss)
+        return decided(self.initial_lrs, f"{why}: back to the initial rate", loss)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments; of a user's function only that it is one."""

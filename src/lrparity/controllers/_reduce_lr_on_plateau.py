@@ -15,9 +15,11 @@ from lrparity.controllers._controller import (
     Controller,
     Decision,
     OnConfigChange,
+    decided,
     held,
     metric_value,
     rounded,
+    unchanged,
     unflushed,
 )
 from lrparity.controllers._keras_versions import NEWEST, rule_of
@@ -173,22 +175,22 @@ class ReduceLROnPlateau(Controller):
         if self._is_improvement(value):
             self.best = value
             self.wait = 0
-            return _unchanged(rates, f"{value:g} is the best so far")
+            return unchanged(rates, f"{value:g} is the best so far", value)
         if self.cooldown_counter > 0:
-            return _unchanged(rates, f"cooling down, {self.cooldown_counter} metrics more")
+            return unchanged(rates, f"cooling down, {self.cooldown_counter} metrics more", value)
         waited = self.wait
         self.wait += 1
         since = f"no improvement on {self.best:g} for {self.wait} metrics"
         if (self.wait if self._rule.counts_first else waited) < self.patience:
-            return _unchanged(rates, f"{since}, of {self.patience}")
+            return unchanged(rates, f"{since}, of {self.patience}", value)
         assigned = [self.reduced(rate) if self._may_fall(rate) else None for rate in rates]
         if all(one is None for one in assigned):
-            return _unchanged(rates, f"{since}, but no rate is above min_lr={self.min_lr:g}")
+            return unchanged(rates, f"{since}, but no rate is above min_lr={self.min_lr:g}", value)
         self.cooldown_counter = cast("int", self.cooldown)
         # Old versions count the metric that the reduction answers.
         self.wait = 0 if self._rule.counts_first else 1
         final = [old if new is None else new for old, new in zip(rates, assigned, strict=True)]
-        return Decision(tuple(map(rounded, final)), True, since, tuple(final))
+        return decided(final, since, value)
 
     def _is_improvement(self, value: float) -> bool:
         if self._rule.monitor_callback:
@@ -261,10 +263,6 @@ class ReduceLROnPlateau(Controller):
 def _flushed(value: float) -> float:
     single = rounded(value)
     return 0.0 if abs(single) < float(float32.SMALLEST_NORMAL) else single
-
-
-def _unchanged(rates: list[float], reason: str) -> Decision:
-    return Decision(tuple(rates), False, reason, tuple(rates))
 
 
 def resolve_mode(
