@@ -134,7 +134,8 @@ class Case:
 
     Attributes:
         callbacks: makes the callbacks.
-        key: by what an update has its rate, where Lightning repeats batches or skips them.
+        key: by what an update has its rate, where Lightning repeats a batch; None: by both the epoch
+            and the updates, which then do not go together as they did.
         module: arguments of the module.
         trainer: arguments of the trainer.
         other_after: the hooks after a save in which Lightning does not go on as it would have.
@@ -143,7 +144,7 @@ class Case:
     """
 
     callbacks: Callable[[], list[Any]]
-    key: Callable[[Update], Any] = by_number
+    key: Callable[[Update], Any] | None = by_number
     module: dict[str, Any] = field(default_factory=dict)
     trainer: dict[str, Any] = field(default_factory=dict)
     other_after: tuple[str, ...] = ()
@@ -176,8 +177,8 @@ def check_resumed(
     """Go on from a checkpoint, to where the whole went: the rates are those of the whole.
 
     Returns:
-        ``"exact"``; ``"by key"`` where Lightning repeats batches; ``"told"`` where a value is lost, with
-        a warning; or ``"inexact"``, without a look.
+        ``"exact"``; ``"by key"`` where Lightning repeats batches, or ``"repeated"`` where there is no
+        key; ``"told"`` where a value is lost, with a warning; or ``"inexact"``, without a look.
     """
     __tracebackhide__ = True
     RESUMES["wrong"] += 1
@@ -200,6 +201,8 @@ def _check_resumed(
         return "told"
     if case.inexact(loops):
         return "inexact"
+    if hook in case.other_after and case.key is None:
+        return "repeated"
     if hook in case.other_after:
         expected = {(one.optimizer, case.key(one)): one for one in whole.updates}
         for update in resumed.updates:

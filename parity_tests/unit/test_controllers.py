@@ -183,9 +183,9 @@ def test_another_mode(mode):
         ReduceLROnPlateau(mode=mode)
 
 
-@pytest.mark.parametrize("numpy_major", [0, 3, True, None, "2", 1.26])
+@pytest.mark.parametrize("numpy_major", [0, 3, True, "2", 1.26])
 def test_another_numpy_major(numpy_major):
-    with pytest.raises(ValueError, match=r"`numpy_major` must be 1 or 2\. Received: numpy_major="):
+    with pytest.raises(ValueError, match=r"`numpy_major` must be 1, 2, or None.*: numpy_major="):
         ReduceLROnPlateau(numpy_major=numpy_major)
 
 
@@ -217,7 +217,8 @@ def test_a_float64_factor_multiplies_in_float64():
     for version, numpy_major in (("2.21", 1), ("2.15", 1), ("3.10", 2), ("3.15", 2)):
         plateau = ReduceLROnPlateau(root, keras_version=version)
         assert (type(plateau.factor), plateau.numpy_major) == (float, numpy_major)
-        assert ReduceLROnPlateau(float(root), keras_version=version).numpy_major == 2
+        plain = ReduceLROnPlateau(float(root), keras_version=version, numpy_major=2)
+        assert plain.numpy_major == 2
     rates = np.float32(10.0 ** np.linspace(-5, 0, 200)).astype(float)
     python, numpy = (ReduceLROnPlateau(f, keras_version="2.21") for f in (float(root), root))
     differing = sum(single(python.reduced(rate)) != single(numpy.reduced(rate)) for rate in rates)

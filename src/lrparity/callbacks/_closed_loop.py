@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 import weakref
@@ -11,7 +12,7 @@ from typing import Any, ClassVar
 from torch.optim.lr_scheduler import LRScheduler
 
 from lrparity.callbacks._arguments import checked_selector, checked_state
-from lrparity.callbacks._loops import epochs_done, mend, recount, warn_lost, within_epoch
+from lrparity.callbacks._loops import epochs_done, recount, warn_unknown, within_epoch
 from lrparity.callbacks._optimizers import optimizer_names, pick, raw_optimizers
 from lrparity.callbacks._schedule_lr import ScheduleLR
 from lrparity.controllers import Controller, Decision
@@ -36,10 +37,13 @@ class ClosedLoop:
         on_change: called as ``on_change(trainer, pl_module, decision)`` once rates were set.
         verbose: 1 prints what Keras prints.
         key: what tells two instances apart in a checkpoint.
+        name: what does where that is the same.
     """
 
     MULTIPLIES: ClassVar[bool] = False
     """Whether a schedule may drive the same optimizer."""
+    CARRIES_ON: ClassVar[bool] = True
+    """Whether a second fit goes on at the rates of the first."""
 
     def __init__(
         self,
@@ -49,7 +53,8 @@ class ClosedLoop:
         optimizer: int | str | None,
         on_change: OnChange | None,
         verbose: Any,
-        key: Mapping[str, Any],
+        key: dict[str, Any],
+        name: str | None,
     ) -> None:
         self._kind = kind
         self.controller = controller
@@ -63,7 +68,10 @@ class ClosedLoop:
         if isinstance(verbose, str) or verbose not in (0, 1, 2):  # Keras' own values
             raise ValueError(f"Argument `verbose` must be 0 or 1. Received: verbose={verbose!r}.")
         self.verbose = int(verbose)
-        distinct = ", ".join(f"{name!r}: {value!r}" for name, value in key.items())
+        if name is not None and (not isinstance(name, str) or not name):
+            raise TypeError(f"Argument `name` must be a string or None. Received: name={name!r}.")
+        named = {} if name is None else {"name": name}
+        distinct = ", ".join(f"{one!r}: {value!r}" for one, value in (key | named).items())
         self._state_key = f"{kind}{{{distinct}}}"
         self._trainer: Callable[[], Any] | None = None
         self._module: Callable[[], Any] | None = None
@@ -79,6 +87,8 @@ class ClosedLoop:
         self._running = False
         self._interrupted = False  # by an exception, after which a checkpoint may be written
         self._entered = -1  # the epoch that was begun last
+        self._finishing = False  # whether what is decided belongs to the epoch that is done
+        self._told_newcomers = False
         self._rates: dict[int, list[float]] = {}  # of each optimizer, as the last fit left them
         self._first_rates: dict[int, list[float]] = {}  # and as it had found them
 
@@ -103,6 +113,14 @@ class ClosedLoop:
                 )
             self._forget()
         self._trainer = weakref.ref(trainer)
+        if self._acts_first():
+            # LearningRateMonitor looks at the start of an epoch or a batch.  A new list: Lightning is
+            # going through the old one.  The closed loops keep their order.
+            others = [one for one in trainer.callbacks if not isinstance(one, ScheduleLR)]
+            first = [one for one in others if isinstance(one, ClosedLoop) and one._acts_first()]
+            schedules = [one for one in trainer.callbacks if isinstance(one, ScheduleLR)]
+            rest = [one for one in others if not any(one is other for other in first)]
+            trainer.callbacks = [*schedules, *first, *rest]
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Find a mistake before anything is computed."""
@@ -120,6 +138,8 @@ class ClosedLoop:
             self._entered = epochs_done(trainer) if within_epoch(trainer) else -1
         if next(loops(trainer)) is self:
             recount(trainer)
+            if going_on:
+                warn_unknown(trainer, self._kind)
         targets = dict(self._targets(trainer))
         if going_on:
             for place, one in targets.items():
@@ -147,10 +167,14 @@ class ClosedLoop:
         found = {place: one.rates() for place, one in targets.items()}
         same = self._module is not None and self._module() is pl_module
         for place, one in targets.items():
-            kept = self._rates.get(place)
-            goes_on = same and kept is not None and self._first_rates.get(place) == found[place]
-            if one.schedule is None:
-                one.write(kept if goes_on and kept is not None else found[place])
+            if one.schedule is not None:
+                continue
+            kept, now = self._rates.get(place, []), found[place]
+            goes_on = same and self.CARRIES_ON and self._first_rates.get(place) == now
+            if goes_on and len(kept) >= len(now):
+                one.write(kept[: len(now)])  # a group that has joined will join again
+            else:
+                one.round()
         self._first_rates = found
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
@@ -158,21 +182,16 @@ class ClosedLoop:
         self._rates = {place: one.rates() for place, one in self._targets(trainer)}
         self._stop()
 
-    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        """Have Lightning do again what it would leave out when it resumes."""
-        if not (self._running or self._interrupted):
-            return
-        if not mend(trainer, checkpoint, validated_at=self._validated_when()):
-            warn_lost(trainer, self._kind)
-
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Let go; Lightning calls no on_train_end then, and others may write a checkpoint yet."""
         if self._trainer is None or self._trainer() is not trainer:
             return
         if self._running:
-            self._look(trainer)
-            self._rates = self._bases(trainer)
             self._interrupted = True
+            # What went wrong first is what the user should see.
+            with contextlib.suppress(Exception):
+                self._rates = self._bases(trainer)
+                self._look(trainer)
         self._stop()
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
@@ -182,6 +201,10 @@ class ClosedLoop:
             self._stop()
 
     # --- what the classes fill in ------------------------------------------------------------------
+
+    def _acts_first(self) -> bool:
+        """Whether it sets rates as an epoch or a batch starts, before others look at them."""
+        return False
 
     def _new_run(self) -> None:
         """Do what Keras' callback does in ``on_train_begin``."""
@@ -193,9 +216,33 @@ class ClosedLoop:
     def _stop(self) -> None:
         self._running = False
 
-    def _validated_when(self) -> int | None:
-        """The batches that had begun when a validation was looked at last; None: no matter."""
-        return None
+    def _finish(self, trainer: Any, pl_module: Any, *, final: bool) -> bool:
+        self._finishing = True
+        try:
+            return self._finish_epoch(trainer, pl_module, final=final)
+        finally:
+            self._finishing = False
+
+    def _told_epoch(self, trainer: Any) -> int:
+        """The epoch that a decision belongs to, counted from 1, as Keras' messages do."""
+        return epochs_done(trainer) + (not self._finishing)
+
+    def _tell_newcomers(self, trainer: Any) -> None:
+        """Remark, once, a scheduler that came while training, as StochasticWeightAveraging's does."""
+        if self._told_newcomers or not trainer.is_global_zero:
+            return
+        for place, scheduler in _schedulers(trainer, self._places(trainer)):
+            if not all(isinstance(part, TorchScheduleLR) for part in _parts(scheduler)):
+                self._told_newcomers = True
+                name = optimizer_names(raw_optimizers(trainer))[place]
+                warnings.warn(
+                    f"A scheduler, {type(scheduler).__name__}, has come to the optimizer {name!r} while "
+                    f"training, and {self._kind} acts on it too: each overwrites the other's rates, or "
+                    "goes on from them. Let one of them steer.",
+                    UserWarning,
+                    stacklevel=2,
+                )
+                return
 
     def _finish_epoch(self, trainer: Any, pl_module: Any, *, final: bool) -> bool:
         """Decide what is to be decided at the end of the epoch that is done.
@@ -268,14 +315,14 @@ class ClosedLoop:
         """Set the rates, and tell who wants to know; what was really set."""
         begin = 0
         for one, size in zip(targets, sizes, strict=True):
-            if one.schedule is not None:
+            lrs = decision.lrs[begin : begin + size]
+            if one.schedule is None:
+                one.write(lrs)
+            elif list(lrs) != one.rates():  # the rule leaves rates at min_lr alone
                 self._multiply(one)
-            else:
-                one.write(decision.lrs[begin : begin + size])
             begin += size
-        if any(
-            one.schedule is not None for one in targets
-        ):  # the schedule's product has its own bits
+        # The schedule's product has bits of its own.
+        if any(one.schedule is not None for one in targets):
             lrs = tuple(rate for one in targets for rate in one.rates())
             decision = dataclasses.replace(decision, lrs=lrs, assigned=lrs)
         if self.verbose and trainer.is_global_zero:
@@ -373,7 +420,12 @@ class ClosedLoop:
         # `log` and `log_dict` are Lightning's, and methods of the whole module.
         kept = {k: v for k, v in self.__dict__.items() if k not in ("log", "log_dict")}
         trainer = None if self._trainer is None else no_trainer
-        return kept | {"_trainer": trainer, "_module": None, "_running": False, "_interrupted": False}
+        return kept | {
+            "_trainer": trainer,
+            "_module": None,
+            "_running": False,
+            "_interrupted": False,
+        }
 
 
 def no_trainer() -> None:
@@ -388,7 +440,7 @@ def loops(trainer: Any) -> Iterator[ClosedLoop]:
 def settle(trainer: Any, pl_module: Any) -> None:
     """An epoch is done: decide, in order, up to the first whose metric may still come."""
     for one in loops(trainer):
-        if one._running and not one._finish_epoch(trainer, pl_module, final=False):
+        if one._running and not one._finish(trainer, pl_module, final=False):
             return
 
 
@@ -401,9 +453,10 @@ def enter_epoch(trainer: Any, pl_module: Any) -> None:
     epoch = epochs_done(trainer)
     late = [one for one in loops(trainer) if one._running and one._entered != epoch]
     for one in late:
-        one._finish_epoch(trainer, pl_module, final=True)
+        one._finish(trainer, pl_module, final=True)
     for one in late:
         one._entered = epoch
+        one._tell_newcomers(trainer)
         one._begin_epoch(trainer)
 
 
@@ -429,8 +482,7 @@ def _refuse_schedules(kind: str, trainer: Any, places: list[int]) -> None:
 def _refuse_foreign_schedulers(kind: str, trainer: Any, places: list[int]) -> None:
     names = optimizer_names(raw_optimizers(trainer))
     for place, scheduler in _schedulers(trainer, places):
-        parts = getattr(scheduler, "_schedulers", [scheduler])  # of a SequentialLR
-        for part in parts:
+        for part in _parts(scheduler):
             if not isinstance(part, TorchScheduleLR):
                 raise TypeError(
                     f"{kind} acts on the optimizer {names[place]!r}, for which configure_optimizers "
@@ -438,6 +490,11 @@ def _refuse_foreign_schedulers(kind: str, trainer: Any, places: list[int]) -> No
                     "compound them. Use a schedule of lrparity (lrparity.lr_scheduler.ScheduleLR, or "
                     "the callback ScheduleLR), which it multiplies; or drop one of them."
                 )
+
+
+def _parts(scheduler: Any) -> list[Any]:
+    """A scheduler, or what a SequentialLR is made of."""
+    return list(getattr(scheduler, "_schedulers", [scheduler]))
 
 
 def _schedulers(trainer: Any, places: list[int]) -> Iterator[tuple[int, LRScheduler]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, cast
@@ -13,7 +12,9 @@ from lrparity.callbacks._closed_loop import ClosedLoop, OnChange, enter_epoch
 from lrparity.callbacks._loops import ended_batch, epochs_done
 from lrparity.callbacks._optimizers import raw_optimizers, updates_before
 from lrparity.controllers import Decision, EpochFunction
+from lrparity.controllers._epoch_function import check_unit
 from lrparity.lr_scheduler._updates import UpdateCounter
+from lrparity.schedules import LearningRateSchedule
 
 At = Literal["begin", "end"]
 Index = Literal["update", "batch"]
@@ -34,6 +35,7 @@ class LearningRateScheduler(ClosedLoop):
             or by its class as ``LearningRateMonitor`` names it.  None: of all; a function of two
             arguments is asked for each rate.
         on_change: a function that is called as ``on_change(trainer, pl_module, decision)`` each time.
+        name: tells two of these apart in a checkpoint that are alike otherwise.
 
     The function is asked once for each epoch, on every rank, before the epoch's first update; also for
     an epoch whose start Lightning does not announce after a resume.  After a resume in the middle of an
@@ -43,8 +45,8 @@ class LearningRateScheduler(ClosedLoop):
     Raises:
         TypeError: ``schedule`` is no such function; when training starts, another scheduler drives the
             optimizer.
-        ValueError: the function returned no finite float; when training starts, an optimizer that is
-            not there; on resume, a damaged state.
+        ValueError: ``schedule`` counts updates; the function returned no finite float; when training
+            starts, an optimizer that is not there; on resume, a damaged state.
 
     Source: keras/src/callbacks/learning_rate_scheduler.py, 3.15.1.  torch's ``LambdaLR`` multiplies a
     factor into the first rate instead, and is stepped at the end of an epoch.
@@ -59,26 +61,28 @@ class LearningRateScheduler(ClosedLoop):
     def __init__(
         self,
         schedule: Callable[..., float],
-        verbose: int = 0,
+        verbose: int | bool = 0,
         *,
         optimizer: int | str | None = None,
         on_change: OnChange | None = None,
+        name: str | None = None,
     ) -> None:
-        if getattr(schedule, "unit", "epoch") != "epoch":
-            warnings.warn(
-                f"{schedule!r} counts updates, and LearningRateScheduler asks it for the epoch. The "
-                "callback ScheduleLR asks it for the update.",
-                UserWarning,
-                stacklevel=2,
-            )
+        check_unit(
+            schedule,
+            "epoch",
+            "schedule",
+            "The callback ScheduleLR asks it for the update; if its steps are meant as epochs, pass "
+            'FunctionSchedule(schedule, unit="epoch").',
+        )
         self.schedule = schedule
         super().__init__(
             "LearningRateScheduler",
-            EpochFunction(schedule),
+            EpochFunction(schedule, "schedule"),
             optimizer=optimizer,
             on_change=on_change,
             verbose=verbose,
             key={"optimizer": optimizer},
+            name=name,
         )
 
     def _forget(self) -> None:
@@ -88,6 +92,9 @@ class LearningRateScheduler(ClosedLoop):
     def _start(self, trainer: Any, pl_module: Any, going_on: bool) -> None:
         if not going_on:
             self._served = -1
+
+    def _acts_first(self) -> bool:
+        return True
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Set the rate of the epoch."""
@@ -153,15 +160,16 @@ class BatchLearningRateScheduler(ClosedLoop):
         verbose: 1 prints a line each time.
         initial_update: the update to begin with where no checkpoint tells it.
         on_change: a function that is called as ``on_change(trainer, pl_module, decision)`` each time.
+        name: tells two of these apart in a checkpoint that are alike otherwise.
 
     The function is asked once for each k, in order, on every rank.  The counts are part of every
     checkpoint, so a resume goes on where it was.
 
     Raises:
         TypeError: ``fn`` is no such function; when training starts, a schedule drives the optimizer.
-        ValueError: an unknown option; the function returned no finite float; when training starts, an
-            optimizer that is not there, or a training that goes on without a count; on resume, a
-            damaged state.
+        ValueError: an unknown option; ``fn`` is a schedule of epochs; the function returned no finite
+            float; when training starts, an optimizer that is not there, or a training that goes on
+            without a count; on resume, a damaged state.
 
     Source: keras/src/callbacks/lambda_callback.py, 3.15.1, for when it acts.
 
@@ -191,13 +199,25 @@ class BatchLearningRateScheduler(ClosedLoop):
         index: Index = "update",
         *,
         optimizer: int | str | None = None,
-        verbose: int = 0,
+        verbose: int | bool = 0,
         initial_update: int | None = None,
         on_change: OnChange | None = None,
+        name: str | None = None,
     ) -> None:
         self.fn = fn
         self.at = cast("At", check.choice("at", at, ("begin", "end")))
         self.index = cast("Index", check.choice("index", index, ("update", "batch")))
+        check_unit(
+            fn,
+            "update",
+            "fn",
+            "The callbacks LearningRateScheduler and ScheduleLR ask it for the epoch.",
+        )
+        if self.index == "batch" and isinstance(fn, LearningRateSchedule):
+            raise ValueError(
+                f"Argument `fn` is a schedule that counts updates, {fn!r}, and would be asked for the batch "
+                'within the epoch. Pass index="update", or use the callback ScheduleLR.'
+            )
         self.initial_update = checked_initial_update(initial_update)
         super().__init__(
             "BatchLearningRateScheduler",
@@ -206,6 +226,7 @@ class BatchLearningRateScheduler(ClosedLoop):
             on_change=on_change,
             verbose=verbose,
             key={"at": at, "index": index, "optimizer": optimizer},
+            name=name,
         )
         self.controller: EpochFunction
 
@@ -220,6 +241,9 @@ class BatchLearningRateScheduler(ClosedLoop):
 
     # --- hooks -------------------------------------------------------------------------------------
 
+    def _acts_first(self) -> bool:
+        return self.at == "begin"
+
     def _start(self, trainer: Any, pl_module: Any, going_on: bool) -> None:
         if not going_on and not self._updates:
             begin = 0
@@ -230,9 +254,9 @@ class BatchLearningRateScheduler(ClosedLoop):
         if not going_on:
             self._served_batch = self._ended_batch = (-1, -1)
         self._watch(trainer)
-        if going_on and self.at == "end":  # the checkpoint was written before this one's turn
-            if self.index == "update" or self._ended_batch[1] >= 0:
-                self._serve_batch(trainer, pl_module, *self._ended_batch)
+        due = self.index == "update" or self._ended_batch[1] >= 0
+        if going_on and self.at == "end" and due:  # the checkpoint was written before our turn
+            self._serve_batch(trainer, pl_module, *self._ended_batch)
 
     def _watch(self, trainer: Any) -> None:
         """Count the updates of the optimizers that are there now."""

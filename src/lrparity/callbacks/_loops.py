@@ -1,16 +1,13 @@
-"""Lightning's loops, where a checkpoint makes them lose a validation or an epoch.
+"""Lightning's loops, where they do not resume as they were.
 
-Lightning 2.5 and 2.6 leave out work when they resume from certain checkpoints:
+Lightning 2.5 and 2.6 leave out a validation, or do only what was left of it, when they resume from a
+checkpoint that was written as the batch before it ended, or before or within it.  What such a
+checkpoint says of the loops is mended before it is written: the whole validation is done again.
 
-- one that was written as the last batch before a validation ended, or before or within the validation:
-  the validation is skipped, or done over what was left of it, and its metrics are lost;
-- one that was written in ``on_train_epoch_start``: part or all of that epoch is skipped.
+Other resumes leave the counts of the loops wrong: an epoch is skipped, validations across epochs come
+a batch early, or the next resume repeats what was done.  They are put right as training starts.
 
-What such a checkpoint says of the loops is mended before it is written, so that the whole validation,
-or the epoch, is done after the resume.  And a batch that is repeated, because the checkpoint was
-written within it, is counted twice, so that validations across epochs come a batch early, and a second
-resume repeats batches that were done: that is mended as training starts.  This is the only place that
-knows their private layout.
+This is the only place that knows their private layout.
 """
 
 from __future__ import annotations
@@ -51,13 +48,39 @@ def last_batch_is_done(trainer: Any) -> bool:
 
 
 def recount(trainer: Any) -> None:
-    """Take back the count of a batch that will be repeated; once, before the resumed loop runs."""
-    batches = trainer.fit_loop.epoch_loop.batch_progress
-    total, current = batches.total, batches.current
-    if current.ready == current.processed or not _is_known(trainer):
+    """Put the loops' counts right after a resume; once, in ``on_train_start``."""
+    fit = trainer.fit_loop
+    if not fit.restarting or not _is_known(trainer):
         return
-    for name in ("ready", "started"):
-        setattr(total, name, getattr(total, name) - getattr(current, name) + current.completed)
+    epochs, batches = fit.epoch_progress, fit.epoch_loop.batch_progress
+    total, current = batches.total, batches.current
+    if epochs.current.processed < epochs.current.started:
+        if current.ready != current.processed:  # the batch is repeated: do not count it twice
+            for name in ("ready", "started"):
+                begun = getattr(current, name) - current.completed
+                setattr(total, name, getattr(total, name) - begun)
+    elif fit.restarted_mid_epoch:
+        # The last batch was done, and another epoch begins: let it have a start and a number.
+        fit.reset_restart_stage()
+    elif not fit.epoch_loop.restarted_on_train_batch_end:
+        # Saved as an epoch started; or at its end, and bounded by steps.  The next one begins, and the
+        # batches of the one before are not its own.
+        if fit.restarted_on_epoch_end:  # Lightning would end that epoch a second time
+            epochs.increment_completed()
+            fit.reset_restart_stage()
+        batches.reset_on_run()
+
+
+def warn_unknown(trainer: Any, who: str) -> None:
+    """Say that the training resumes in a way that is not known."""
+    if not _is_known(trainer) and trainer.is_global_zero:
+        warnings.warn(
+            f"{who} goes on from a checkpoint under Lightning {_version(trainer)}, and lrparity knows only "
+            "how 2.5 and 2.6 resume. Others may repeat or leave out a batch, a validation or an epoch, "
+            "after which the learning rate may not be that of a training that was not interrupted.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 class EndedBatch(NamedTuple):
@@ -98,13 +121,13 @@ def _frames() -> Iterator[FrameType]:
         trace = trace.tb_next
 
 
-def mend(trainer: Any, checkpoint: dict[str, Any], *, validated_at: int | None) -> bool:
-    """Make a checkpoint that would lose a validation or an epoch repeat it.
+def mend(trainer: Any, checkpoint: dict[str, Any], *, validated_at: int) -> bool:
+    """Make a checkpoint that would lose a validation repeat it.
 
     Args:
         trainer: which is writing it.
         checkpoint: it.
-        validated_at: :func:`batches_begun` when the last validation ended; None: no matter.
+        validated_at: :func:`batches_begun` when the last validation ended.
 
     Returns:
         False if it needed mending and this Lightning's layout is not known: it is as it was.
@@ -113,39 +136,29 @@ def mend(trainer: Any, checkpoint: dict[str, Any], *, validated_at: int | None) 
     fit = loops.get("fit_loop") if isinstance(loops, Mapping) else None
     if fit is None or trainer.sanity_checking:
         return True
-    starting, cut = _epoch_is_starting(trainer), _validation_is_cut(trainer, validated_at)
-    if not (starting or cut):
+    if not _validation_is_cut(trainer, validated_at):
         return True
     if not _is_known(trainer):
         return False
     try:
         batches = fit["epoch_loop.batch_progress"]
-        if starting:
-            batches["current"] = dict.fromkeys(batches["current"], 0)
-            batches["is_last_batch"] = False
-        else:
-            validation = fit["epoch_loop.val_loop.batch_progress"]
-            for counts in (batches["total"], batches["current"]):
-                counts["completed"] = counts["processed"]
-            # Lightning takes this for a validation that was interrupted in its first batch.
-            validation["total"] |= {"ready": 1, "started": 1, "processed": 0, "completed": 0}
-            validation["current"] = dict.fromkeys(validation["current"], 0)
-            validation["is_last_batch"] = False
+        validation = fit["epoch_loop.val_loop.batch_progress"]
+        for counts in (batches["total"], batches["current"]):
+            counts["completed"] = counts["processed"]
+        # Lightning takes this for a validation that was interrupted in its first batch.
+        validation["total"] |= {"ready": 1, "started": 1, "processed": 0, "completed": 0}
+        validation["current"] = dict.fromkeys(validation["current"], 0)
+        validation["is_last_batch"] = False
     except (KeyError, TypeError):
         return False
     return True
 
 
-def _epoch_is_starting(trainer: Any) -> bool:
-    epochs = trainer.fit_loop.epoch_progress.current
-    return bool(epochs.ready == epochs.started + 1)
-
-
-def _validation_is_cut(trainer: Any, validated_at: int | None) -> bool:
+def _validation_is_cut(trainer: Any, validated_at: int) -> bool:
     """Whether a validation is due or under way after a batch that is done."""
     loop = trainer.fit_loop.epoch_loop
     batches, epochs = loop.batch_progress.current, trainer.fit_loop.epoch_progress.current
-    if validated_at in (None, batches_begun(trainer)) or not 0 < batches.ready == batches.processed:
+    if validated_at == batches_begun(trainer) or not 0 < batches.ready == batches.processed:
         return False
     if epochs.started != epochs.processed + 1:  # the epoch is over, with its validations
         return False
@@ -158,16 +171,22 @@ def _validation_is_cut(trainer: Any, validated_at: int | None) -> bool:
 
 
 def _is_known(trainer: Any) -> bool:
-    house = sys.modules.get(type(trainer).__module__.partition(".")[0])
-    text = str(getattr(house, "__version__", "0.0"))
     try:
-        major, minor = (int(part) for part in text.split(".")[:2])
+        major, minor = (int(part) for part in _version(trainer).split(".")[:2])
     except ValueError:
         return False
     return KNOWN[0] <= (major, minor) < KNOWN[1]
 
 
-def warn_lost(trainer: Any, who: str, what: str = "the validation or the epoch that is due") -> None:
+def _version(trainer: Any) -> str:
+    for kind in type(trainer).__mro__:  # the user may have made a subclass
+        name = kind.__module__.partition(".")[0]
+        if name in ("lightning", "pytorch_lightning"):
+            return str(getattr(sys.modules[name], "__version__", ""))
+    return "of an unknown version"
+
+
+def warn_lost(trainer: Any, who: str, what: str) -> None:
     """Say what a checkpoint loses."""
     if trainer.is_global_zero:
         warnings.warn(

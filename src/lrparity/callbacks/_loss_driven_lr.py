@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, cast
 
 from torch.utils.data import DataLoader, Dataset
 
@@ -50,7 +50,7 @@ class LossDrivenLR(Monitored):
             of their batch; None: after each epoch.
         dataset_batch_size: for a ``Dataset``.
         scale: multiplies the loss before the function: -1 makes ``exp(-loss)``.
-        min_lr, max_lr: bounds of the rate; None: none.
+        min_lr, max_lr: bounds of a rate that follows a loss, not of the initial one; None: none.
         non_finite: what to do with a loss or a rate that is not finite: ``"raise"``, ``"keep"`` the
             rate, or go back to the ``"initial"`` one.
         batch_size: a function of a batch that returns its number of samples; None: the length of its
@@ -61,6 +61,7 @@ class LossDrivenLR(Monitored):
         on_change: a function that is called as ``on_change(trainer, pl_module, decision)`` each time, for
             the initial rate too, as training starts.
         on_config_change: what a resume under other arguments does: ``"raise"``, or ``"use_new"``.
+        name: tells two of these apart in a checkpoint that are alike otherwise.
 
     **Loss of a batch.**  What ``training_step`` returns, or its ``"loss"``.  Lightning hands callbacks
     the loss divided by ``accumulate_grad_batches``; it is multiplied again, in the loss's own
@@ -95,6 +96,8 @@ class LossDrivenLR(Monitored):
     LossDrivenLR(0.01, 'exp', source='running', scale=-1.0)
     """
 
+    CARRIES_ON: ClassVar[bool] = False  # update 0 of each fit uses eta0
+
     def __init__(
         self,
         initial_learning_rate: float | None = None,
@@ -102,7 +105,7 @@ class LossDrivenLR(Monitored):
         *,
         source: Source | None = None,
         monitor: str | None = None,
-        dataset: DataLoader[Any] | Dataset[Any] | None = None,
+        dataset: DataLoader | Dataset | None = None,  # type: ignore[type-arg] # for jsonargparse
         loss_fn: Callable[[Any, Any], Any] | None = None,
         every_n_updates: int | None = None,
         dataset_batch_size: int = 256,
@@ -114,9 +117,10 @@ class LossDrivenLR(Monitored):
         when: Literal["epoch", "validation"] = "epoch",
         strict: bool = False,
         optimizer: int | str | None = None,
-        verbose: int = 0,
+        verbose: int | bool = 0,
         on_change: OnChange | None = None,
         on_config_change: OnConfigChange = "raise",
+        name: str | None = None,
     ) -> None:
         self.source = _checked_source(source, monitor, dataset, loss_fn, every_n_updates)
         self._loader = None
@@ -154,12 +158,14 @@ class LossDrivenLR(Monitored):
             on_change=on_change,
             verbose=verbose,
             key={"source": self.source, "monitor": monitor, "optimizer": optimizer},
+            name=name,
         )
         self.controller: LossDriven
 
     def _forget(self) -> None:
         super()._forget()
         self._mean = RunningMean()
+        self._sizes: list[int] = []  # the param groups of each optimizer that are known
         self._updates = 0  # real ones of the first optimizer that is governed
         self._evaluated = 0  # how many of them the data set was last evaluated after
         self._taken_in = -1  # the batches that had begun when a loss was taken in last
@@ -182,7 +188,7 @@ class LossDrivenLR(Monitored):
             sizes = [len(one.rates()) for one in targets]
             decision = self.controller.start([rate for one in targets for rate in one.rates()])
             self.last_decision = self._apply(trainer, pl_module, decision, targets, sizes)
-            self._coming = [None]
+            self._coming, self._sizes = [None], sizes
         else:
             self._mean.load(self._own_mean(trainer))
         self._watch(trainer)
@@ -192,6 +198,25 @@ class LossDrivenLR(Monitored):
             self._take_in(trainer, pl_module, loss, size)
         elif self.source == "dataset":
             self._after_updates(trainer, pl_module)
+
+    def _decide(
+        self, trainer: Any, pl_module: Any, metric: Any, *, among: Sequence[int] | None = None
+    ) -> Decision:
+        self._admit(trainer)
+        return super()._decide(trainer, pl_module, metric, among=among)
+
+    def _admit(self, trainer: Any) -> None:
+        """Give param groups that have joined their places among the initial rates."""
+        rule, rates = self.controller, [one.rates() for _, one in self._targets(trainer)]
+        sizes = [len(one) for one in rates]
+        if sizes == self._sizes:
+            return
+        initial, begin = [], 0
+        for known, held in zip(self._sizes, rates, strict=False):
+            initial += rule.initial_lrs[begin : begin + known][: len(held)]
+            initial += rule.initial_of(held[known:])
+            begin += known
+        rule.initial_lrs, self._sizes = initial, sizes
 
     def _own_mean(self, trainer: Any) -> list[float]:
         """This rank's mean of a state; the first rank has them all where their number has changed."""
@@ -312,8 +337,8 @@ class LossDrivenLR(Monitored):
         if self.source == "metric":
             super().on_validation_end(trainer, pl_module)
 
-    def _validated_when(self) -> int | None:
-        return super()._validated_when() if self.source == "metric" else None
+    def _needs_validation(self) -> bool:
+        return self.source == "metric"
 
     def _begin_epoch(self, trainer: Any) -> None:
         super()._begin_epoch(trainer)
@@ -347,7 +372,7 @@ class LossDrivenLR(Monitored):
     def _tell(self, trainer: Any, decision: Decision) -> None:
         rates = dict.fromkeys(decision.assigned)
         print(
-            f"\nEpoch {trainer.current_epoch + 1}: LossDrivenLR setting learning rate to "
+            f"\nEpoch {self._told_epoch(trainer)}: LossDrivenLR setting learning rate to "
             f"{', '.join(map(str, rates))} ({decision.reason})."
         )
 
@@ -361,6 +386,7 @@ class LossDrivenLR(Monitored):
             "means": [list(mean) for mean in self._means],
             "updates": self._updates,
             "evaluated": self._evaluated,
+            "sizes": list(self._sizes),
             "coming": [None if one is None else list(one) for one in self._coming],
         }
 
@@ -374,14 +400,18 @@ class LossDrivenLR(Monitored):
                 pair = isinstance(row, list) and [type(one) for one in row] == [float, float]
                 if not (pair or (row is None and may_lack)):
                     raise self._damaged(name, rows)
+        sizes = state.get("sizes")
+        if not isinstance(sizes, list) or not all(type(one) is int and one > 0 for one in sizes):
+            raise self._damaged("sizes", sizes)
         for name in ("updates", "evaluated"):
-            if type(state.get(name)) is not int:
+            if type(state.get(name)) is not int or state[name] < 0:
                 raise self._damaged(name, state.get(name))
 
     def _load_own_state(self, state: Mapping[str, Any]) -> None:
         super()._load_own_state(state)
         self._means = [list(mean) for mean in state["means"]]
         self._updates, self._evaluated = state["updates"], state["evaluated"]
+        self._sizes = list(state["sizes"])
         self._coming = [None if one is None else (one[0], one[1]) for one in state["coming"]]
 
     def __getstate__(self) -> dict[str, Any]:

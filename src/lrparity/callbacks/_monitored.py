@@ -6,9 +6,17 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, cast
 
+from torch import Tensor
+
 from lrparity import _validation as check
 from lrparity.callbacks._closed_loop import ClosedLoop, OnChange, enter_epoch, settle
-from lrparity.callbacks._loops import batches_begun, epochs_done, last_batch_is_done
+from lrparity.callbacks._loops import (
+    batches_begun,
+    epochs_done,
+    last_batch_is_done,
+    mend,
+    warn_lost,
+)
 from lrparity.callbacks._monitor import Monitor, nearest
 from lrparity.callbacks._ranks import agree, together
 from lrparity.controllers import Controller, Decision
@@ -37,7 +45,8 @@ class Monitored(ClosedLoop):
         optimizer: int | str | None,
         on_change: OnChange | None,
         verbose: Any,
-        key: Mapping[str, Any],
+        key: dict[str, Any],
+        name: str | None,
     ) -> None:
         if not isinstance(monitor, str) or not monitor:
             raise TypeError(
@@ -50,7 +59,13 @@ class Monitored(ClosedLoop):
         self.last_decision: Decision | None = None
         self._told_missing = False
         super().__init__(
-            kind, controller, optimizer=optimizer, on_change=on_change, verbose=verbose, key=key
+            kind,
+            controller,
+            optimizer=optimizer,
+            on_change=on_change,
+            verbose=verbose,
+            key=key,
+            name=name,
         )
 
     def _forget(self) -> None:
@@ -61,7 +76,10 @@ class Monitored(ClosedLoop):
         self._validated_at = -1  # the batches that had begun when a validation ended last
         self._whole = False  # whether the epoch has begun in this process
         self._had_value = False  # whether it has had a value
-        self._is_validations = False  # whether that of the open epoch is a validation's, in the state
+        self._had_any = False  # whether any epoch of the training has
+        self._is_validations = (
+            False  # whether that of the open epoch is a validation's, in the state
+        )
         self._late = False  # whether values come after the callbacks' turn at an epoch's end
         self._lost = -1  # the epoch whose value may have come after the checkpoint was written
 
@@ -130,10 +148,21 @@ class Monitored(ClosedLoop):
         """Decide what is left to decide."""
         if self._running:
             enter_epoch(trainer, pl_module)
+            by_metric = self._needs_validation()
+            if by_metric and epochs_done(trainer) and not (self._had_any or self._told_missing):
+                self._complain(trainer)  # no epoch was to have a validation
         super().on_train_end(trainer, pl_module)
 
-    def _validated_when(self) -> int | None:
-        return self._validated_at
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Have Lightning do a validation that it would leave out when it resumes."""
+        if not (self._running or self._interrupted) or not self._needs_validation():
+            return
+        if not mend(trainer, checkpoint, validated_at=self._validated_at):
+            warn_lost(trainer, self._kind, "the validation that is due")
+
+    def _needs_validation(self) -> bool:
+        """Whether the metric may come from a validation."""
+        return True
 
     # --- deciding ----------------------------------------------------------------------------------
 
@@ -175,7 +204,7 @@ class Monitored(ClosedLoop):
     def _decide_pending(self, trainer: Any, pl_module: Any) -> None:
         _, value = cast("tuple[int, float]", self._pending)
         self._pending = None
-        self._had_value = True
+        self._had_value = self._had_any = True
         self._prepare(trainer, pl_module)
         self.last_decision = self._decide(trainer, pl_module, value)
 
@@ -191,19 +220,26 @@ class Monitored(ClosedLoop):
     def _tell_missing(self, trainer: Any) -> None:
         """Say that an epoch has had no value, if it should have had one."""
         expected = self._values.validated or not trainer.enable_validation
-        if self._had_value or not self._whole or not expected:
-            return
+        if self._whole and expected and not self._had_value:
+            self._complain(trainer)
+
+    def _complain(self, trainer: Any) -> None:
         available = sorted(trainer.callback_metrics)
         if self._values.refused is not None:
-            why = f"is no number: {self._values.refused}"
+            why = f"is no number: {self._values.refused}."
         elif self.when == "validation" and self.monitor in available:
-            why = 'comes from training, not from a validation; pass when="epoch"'
-        elif self.monitor in available:
-            why = "has no new value"
+            why = (
+                "no validation has had when it ended: it comes from training, or from a callback that "
+                'stands behind this one; pass when="epoch".'
+            )
+        elif self.monitor not in available:
+            why = "is not there." + nearest(self.monitor, available)
+        elif isinstance(trainer.callback_metrics[self.monitor], Tensor):
+            why = "has no new value."
         else:
-            why = "is not there" + nearest(self.monitor, available)
+            why = "has no new value; what is written there by hand has to be a tensor, a new one each time."
         message = (
-            f"{self._kind} goes by the metric {self.monitor!r}, which {why}. After epoch "
+            f"{self._kind} goes by the metric {self.monitor!r}, which {why} After epoch "
             f"{epochs_done(trainer) - 1} trainer.callback_metrics has {available}."
         )
         if self.strict:
@@ -253,6 +289,7 @@ class Monitored(ClosedLoop):
             "validated_at": self._validated_at,
             "is_validations": self._values.is_validations,
             "late": self._late or self._values.late,
+            "had_any": self._had_any,
         }
 
     def _check_own_state(self, state: Mapping[str, Any]) -> None:
@@ -268,7 +305,7 @@ class Monitored(ClosedLoop):
         for name in ("decided", "validated_at"):
             if type(state.get(name)) is not int:
                 raise self._damaged(name, state.get(name))
-        for name in ("is_validations", "late"):
+        for name in ("is_validations", "late", "had_any"):
             if type(state.get(name)) is not bool:
                 raise self._damaged(name, state.get(name))
 
@@ -277,6 +314,7 @@ class Monitored(ClosedLoop):
         self._pending = None if pending is None else (pending[0], pending[1])
         self._decided, self._validated_at = state["decided"], state["validated_at"]
         self._is_validations, self._late = state["is_validations"], state["late"]
+        self._had_any = state["had_any"]
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_values": Monitor(self.monitor)}

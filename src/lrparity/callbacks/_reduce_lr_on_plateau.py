@@ -12,7 +12,7 @@ from lrparity.callbacks._monitor import higher_is_better
 from lrparity.callbacks._monitored import Monitored
 from lrparity.controllers import Decision, OnConfigChange, resolve_mode
 from lrparity.controllers import ReduceLROnPlateau as Controller
-from lrparity.controllers._keras_versions import rule_of
+from lrparity.controllers._keras_versions import Rule, rule_of
 from lrparity.lr_scheduler._governed import Governed
 
 AutoMode = Literal["auto", "min", "max"]
@@ -36,7 +36,8 @@ class ReduceLROnPlateau(Monitored):
             has to be logged as a torchmetrics object, whose ``higher_is_better`` tells.
         epsilon: what ``min_delta`` was called up to 2.1.5, and could be called up to 2.15.
         keras_version: whose rule, such as ``"3.15"`` or ``"2.1.6"``.
-        numpy_major: 1 or 2: under which NumPy Keras 2.6 to 2.15, and tf_keras, ran.
+        numpy_major: 1 or 2: under which NumPy Keras 2.6 to 2.15, and tf_keras, ran.  None: 1 up to 2.17, as
+            TensorFlow's package asked for, else 2.
         optimizer: act on this one only, by its place in what ``configure_optimizers`` returns or by its
             class as ``LearningRateMonitor`` names it.  None: on all, under one counter.
         strict: raise where a metric is missing, instead of one warning.
@@ -46,8 +47,10 @@ class ReduceLROnPlateau(Monitored):
             then on (``min_lr`` bounds the product, not the schedule); or ``"raise"`` the TypeError that
             Keras raises, at the first reduction.
         on_change: a function that is called as ``on_change(trainer, pl_module, decision)`` after each
-            reduction, on every rank; people restore the best weights there.
+            reduction, on every rank; people restore the best weights there.  ``trainer.current_epoch`` is
+            the next epoch already, where the metric was logged in ``on_train_epoch_end``.
         on_config_change: what a resume under other arguments does: ``"raise"``, or ``"use_new"``.
+        name: tells two of these apart in a checkpoint that are alike otherwise.
 
     **Which values.**  Each counts once, when it is fresh: a value that stands in
     ``trainer.callback_metrics`` from an earlier epoch (``check_val_every_n_epoch=2``) does not, nor
@@ -59,8 +62,9 @@ class ReduceLROnPlateau(Monitored):
     **Resume** is exact: a value that came before a checkpoint was written and was not decided on is
     part of it, and decided on once.  Where Lightning would leave out a validation when it resumes, the
     checkpoint makes it do the validation again.  A second ``fit`` of one trainer starts the counters as
-    the Keras version does and goes on at the rates of the first, as Keras' optimizer does; another
-    trainer, and a copy, starts anew.
+    the Keras version does and goes on at the rates of the first, as Keras' optimizer does (Lightning makes
+    a torch scheduler of ``configure_optimizers`` anew, and its multiplier with it); another trainer, and a
+    copy, starts anew.
 
     **Several processes** decide together: each has to call the same hooks; equal values are used as
     they are, the value of one that alone has it is everybody's, else the mean counts.  Rates that differ
@@ -99,7 +103,7 @@ class ReduceLROnPlateau(Monitored):
         monitor: str = "val_loss",
         factor: float = 0.1,
         patience: int = 10,
-        verbose: int = 0,
+        verbose: int | bool = 0,
         mode: AutoMode = "auto",
         min_delta: float = 1e-4,
         cooldown: int = 0,
@@ -107,20 +111,22 @@ class ReduceLROnPlateau(Monitored):
         *,
         epsilon: float | None = None,
         keras_version: str = "3.15",
-        numpy_major: int = 2,
+        numpy_major: int | None = None,
         optimizer: int | str | None = None,
         strict: bool = False,
         when: When = "epoch",
         on_schedule: OnSchedule = "multiply",
         on_change: OnChange | None = None,
         on_config_change: OnConfigChange = "raise",
+        name: str | None = None,
     ) -> None:
+        rule = rule_of(keras_version)
         if epsilon is not None:
-            min_delta = _min_delta(epsilon, min_delta, keras_version)
+            min_delta = _min_delta(epsilon, min_delta, keras_version, rule)
         if mode not in ("auto", "min", "max"):
             resolve_mode(mode, "loss", keras_version)  # warns
             mode = "auto"
-        if mode == "auto" and not rule_of(keras_version).monitor_callback:
+        if mode == "auto" and not rule.monitor_callback:
             mode = resolve_mode("auto", monitor, keras_version)  # by its name
         controller = Controller(
             factor=factor,
@@ -151,6 +157,7 @@ class ReduceLROnPlateau(Monitored):
             on_change=on_change,
             verbose=verbose,
             key={"monitor": monitor, "mode": mode, "optimizer": optimizer},
+            name=name,
         )
         self.controller: Controller
 
@@ -181,10 +188,9 @@ class ReduceLROnPlateau(Monitored):
         one.multiply(self.controller.product, self.controller.min_lr)
 
     def _tell(self, trainer: Any, decision: Decision) -> None:
-        epoch = trainer.current_epoch + 1
         rates = dict.fromkeys(decision.assigned)  # each once
         print(
-            f"\nEpoch {epoch}: ReduceLROnPlateau reducing learning rate to "
+            f"\nEpoch {self._told_epoch(trainer)}: ReduceLROnPlateau reducing learning rate to "
             f"{', '.join(map(str, rates))}."
         )
 
@@ -204,8 +210,8 @@ class ReduceLROnPlateau(Monitored):
         )
 
 
-def _min_delta(epsilon: Any, min_delta: Any, keras_version: str) -> Any:
-    if keras_version.startswith("3."):
+def _min_delta(epsilon: Any, min_delta: Any, keras_version: str, rule: Rule) -> Any:
+    if rule.first >= (3, 0, 0):
         raise ValueError(
             f"Argument `epsilon`={epsilon!r} is what `min_delta` was called in Keras 1 and 2; Keras "
             f"{keras_version} ignores it. Pass min_delta={epsilon!r}, or keras_version='2.15' or older."
@@ -215,17 +221,10 @@ def _min_delta(epsilon: Any, min_delta: Any, keras_version: str) -> Any:
             f"Arguments `epsilon`={epsilon!r} and `min_delta`={min_delta!r} are two names of one thing. "
             "Pass one of them."
         )
-    if not keras_version.startswith("1.") and keras_version not in (
-        "2.0",
-        "2.1.3",
-        "2.1.4",
-        "2.1.5",
-    ):
-        old = keras_version.split(".")[:2] == ["2", "0"] or keras_version in ("2.1.1", "2.1.2")
-        if not old:
-            warnings.warn(
-                "Argument `epsilon` is called `min_delta` from Keras 2.1.6 on.",
-                UserWarning,
-                stacklevel=3,
-            )
+    if rule.counts_first:  # it came with the renaming
+        warnings.warn(
+            "Argument `epsilon` is called `min_delta` from Keras 2.1.6 on.",
+            UserWarning,
+            stacklevel=3,
+        )
     return epsilon

@@ -23,9 +23,12 @@ class EpochFunction(Controller):
     """Set the rates to ``fn(epoch)``, or each to ``fn(epoch, lr)``, as ``LearningRateScheduler`` does.
 
     The function gets two arguments whenever it accepts two, parameters with a default included, which
-    is what Keras does in effect: ``inspect.signature(fn).bind(epoch, lr)`` decides, once and for all.
+    is what Keras does but for wrappers: ``inspect.signature(fn).bind(epoch, lr)`` decides, once and for
+    all.
     (Keras calls with two and, on any ``TypeError``, calls again with one; an error from within the
-    function is never hidden here.)  A callable without a signature gets one.
+    function is never hidden here.  So a wrapper ``lambda *args: f(*args)`` of a function of one argument
+    gets two, and fails: ``functools.wraps`` lets it show the signature of ``f``.)  A callable without a
+    signature gets one.
 
     What it returns is rounded to float32, and fed back rounded: ``lr * 0.99`` compounds the rounding
     of Keras, not of float64.  With several rates a function of ``(epoch, lr)`` is asked once for each
@@ -34,6 +37,7 @@ class EpochFunction(Controller):
     Args:
         fn: returns the rate: a ``float``, ``np.float32``, or a floating tensor or array without
             dimensions.  A schedule serves as well.
+        name: what messages call the argument.
 
     Raises:
         TypeError: ``fn`` is not callable, or takes neither one argument nor two.
@@ -48,9 +52,9 @@ class EpochFunction(Controller):
     (0.009999999776482582,)
     """
 
-    def __init__(self, fn: Callable[..., float]) -> None:
+    def __init__(self, fn: Callable[..., float], name: str = "fn") -> None:
         self.fn = fn
-        self.takes_lr = takes_two(fn, "fn")
+        self.takes_lr = takes_two(fn, name)
 
     def update(self, metric: Any, lrs: Sequence[float]) -> Decision:
         """Ask the function.
@@ -108,6 +112,20 @@ def takes_two(fn: Any, name: str) -> bool:
         f"Argument `{name}` must be a function of an index, or of an index and the learning rate. "
         f"Received: {name}={fn!r}, which takes {signature}."
     )
+
+
+def check_unit(schedule: Any, unit: str, name: str, mend: str) -> None:
+    """Refuse a schedule that counts something else than what it would be asked for.
+
+    Raises:
+        ValueError: it does.
+    """
+    counts = getattr(schedule, "unit", unit)
+    if counts != unit:
+        raise ValueError(
+            f"Argument `{name}` is a schedule that counts {counts}s, {schedule!r}, and would be asked for "
+            f"the {unit}. {mend}"
+        )
 
 
 def checked_rate(value: Any, fn: Any, arguments: tuple[Any, ...]) -> float:

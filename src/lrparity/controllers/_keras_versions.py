@@ -74,5 +74,10 @@ def rule_of(keras_version: object) -> Rule:
     )
 
 
+def numpy_major_of(keras_version: str) -> int:
+    """The NumPy that a version is installed with: up to 2.17 TensorFlow's package asks for NumPy 1."""
+    return 1 if tuple(map(int, keras_version.split(".")[:2])) < (2, 18) else 2
+
+
 def _text(version: tuple[int, int, int]) -> str:
     return ".".join(map(str, version))

@@ -100,29 +100,30 @@ class LossDriven(Controller):
         Args:
             lrs: the rates that the optimizer was made with.
         """
-        rates = held(lrs)
-        if self.initial_learning_rate is not None:
-            rates = [self.initial_learning_rate] * len(rates)
-        self.initial_lrs = rates
+        self.initial_lrs = rates = self.initial_of(held(lrs))
         return decided(rates, "the initial rate", None)
+
+    def initial_of(self, lrs: Sequence[float]) -> list[float]:
+        """What becomes the ``eta0`` of rates that are new: ``initial_learning_rate``, or themselves."""
+        if self.initial_learning_rate is None:
+            return list(lrs)
+        return [self.initial_learning_rate] * len(lrs)
 
     def update(self, metric: Any, lrs: Sequence[float]) -> Decision:
         """Take in a loss.
 
         Args:
             metric: the loss.
-            lrs: the rates; more than before, where param groups have joined: each of these keeps the
-                rate that it comes with as its ``eta0``.
+            lrs: the rates; if there are more than before, the last ones are new, and keep the rates
+                that they come with as their ``eta0``.
 
         Raises:
             FloatingPointError: the loss or the result is not finite, and ``non_finite="raise"``.
             ValueError: a user's function returned something else than a number.
         """
         loss, rates = metric_value(metric), held(lrs)
-        joined = rates[len(self.initial_lrs) :]
-        if joined and self.initial_learning_rate is not None:
-            joined = [self.initial_learning_rate] * len(joined)
-        self.initial_lrs = [*self.initial_lrs[: len(rates)], *joined]
+        known = self.initial_lrs[: len(rates)]
+        self.initial_lrs = [*known, *self.initial_of(rates[len(known) :])]
         if not math.isfinite(loss):
             return self._not_finite(f"the loss is {loss}", rates, loss)
         factor = self._factor(loss)

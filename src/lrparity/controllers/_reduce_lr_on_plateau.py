@@ -22,7 +22,7 @@ from lrparity.controllers._controller import (
     unchanged,
     unflushed,
 )
-from lrparity.controllers._keras_versions import NEWEST, rule_of
+from lrparity.controllers._keras_versions import NEWEST, numpy_major_of, rule_of
 
 Mode = Literal["min", "max"]
 AutoMode = Literal["auto", "min", "max"]
@@ -73,8 +73,9 @@ class ReduceLROnPlateau(Controller):
         cooldown: how many metrics to wait after a reduction.
         min_lr: the bound that a rate is not reduced below.
         keras_version: whose rule, such as ``"3.15"`` or ``"2.1.6"``.
-        numpy_major: 1 or 2; plays a part in 2.6 to 2.21 only.  There NumPy 2 multiplies in float64 as
-            well if ``factor`` is a ``np.float64``, such as ``np.sqrt(0.1)``: that becomes
+        numpy_major: 1 or 2; plays a part in 2.6 to 2.21 only.  None: 1 up to 2.17, whose TensorFlow asks
+            for NumPy 1, and 2 from 2.18 on, whose TensorFlow takes either.  NumPy 2 multiplies in float64
+            as well if ``factor`` is a ``np.float64``, such as ``np.sqrt(0.1)``: that becomes
             ``numpy_major=1``.
 
     Attributes:
@@ -116,7 +117,7 @@ class ReduceLROnPlateau(Controller):
         cooldown: int = 0,
         min_lr: float = 0.0,
         keras_version: str = NEWEST,
-        numpy_major: int = 2,
+        numpy_major: int | None = None,
     ) -> None:
         self.factor = float(unflushed(check.number, "factor", factor))
         if self.factor >= 1.0:
@@ -138,10 +139,13 @@ class ReduceLROnPlateau(Controller):
         self.min_lr = unflushed(check.rate, "min_lr", min_lr)
         self._rule = rule_of(keras_version)
         self.keras_version = keras_version
-        if isinstance(numpy_major, bool) or numpy_major not in (1, 2):
+        if isinstance(numpy_major, bool) or numpy_major not in (None, 1, 2):
             raise ValueError(
-                f"Argument `numpy_major` must be 1 or 2. Received: numpy_major={numpy_major!r}."
+                "Argument `numpy_major` must be 1, 2, or None for the one that the version came with. "
+                f"Received: numpy_major={numpy_major!r}."
             )
+        if numpy_major is None:
+            numpy_major = numpy_major_of(keras_version)
         float64_factor = self._rule.product_by_numpy and isinstance(factor, np.float64)
         self.numpy_major = 1 if float64_factor else int(numpy_major)
         self.best = self._first_best()

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from lrparity import _validation as check
 from lrparity import controllers
 from lrparity.controllers import Mode, NonFinite, OnConfigChange
+from lrparity.controllers._epoch_function import check_unit
 from lrparity.controllers._keras_versions import NEWEST
 from lrparity.lr_scheduler._closed_loop import ControlledLR, MetricDrivenLR
 from lrparity.lr_scheduler._groups import check_optimizer
@@ -25,6 +26,10 @@ from lrparity.lr_scheduler._schedule_lr import (
 )
 
 OnSchedule = Literal["multiply", "raise"]
+UPDATES = (
+    "ScheduleLR asks it for the update; if its steps are meant as epochs, pass "
+    'FunctionSchedule(schedule, unit="epoch").'
+)
 
 
 class ReduceLROnPlateau(MetricDrivenLR):
@@ -62,7 +67,7 @@ class ReduceLROnPlateau(MetricDrivenLR):
         cooldown: how many metrics to wait after a reduction.
         min_lr: the bound that a rate is not reduced below.
         keras_version: whose rule, such as ``"3.15"`` or ``"2.1.6"``.
-        numpy_major: 1 or 2; plays a part in Keras 2.6 to 2.21 only.
+        numpy_major: 1 or 2; plays a part in Keras 2.6 to 2.21 only.  None: 1 up to 2.17, else 2.
         on_schedule: what a reduction does on a scheduled optimizer: ``"multiply"``, or ``"raise"`` a
             ``TypeError``, as Keras 3 does.
         on_config_change: what ``load_state_dict`` does with a state that was saved under other
@@ -110,7 +115,7 @@ class ReduceLROnPlateau(MetricDrivenLR):
         cooldown: int = 0,
         min_lr: float = 0.0,
         keras_version: str = NEWEST,
-        numpy_major: int = 2,
+        numpy_major: int | None = None,
         on_schedule: OnSchedule = "multiply",
         on_config_change: OnConfigChange = "raise",
     ) -> None:
@@ -312,7 +317,8 @@ class EpochFunctionLR(ControlledLR):
     Raises:
         TypeError: ``optimizer`` is no torch optimizer, or a :class:`ScheduleLR` drives it, on which
             Keras' setter raises as well; ``fn`` takes neither one argument nor two.
-        ValueError: ``last_epoch`` < -1; the function returned something else than a finite float.
+        ValueError: ``last_epoch`` < -1; ``fn`` is a schedule of updates; the function returned something
+            else than a finite float.
 
     Source: keras/src/callbacks/learning_rate_scheduler.py, 3.15.1.  torch's ``LambdaLR`` multiplies a
     factor into the initial rate, and ``MultiplicativeLR`` into the rate, both in float64.
@@ -341,6 +347,7 @@ class EpochFunctionLR(ControlledLR):
     ) -> None:
         check_optimizer(optimizer)
         last_epoch = checked_last_epoch(last_epoch)
+        check_unit(fn, "epoch", "fn", UPDATES)
         super().__init__(optimizer, controllers.EpochFunction(fn), on_config_change, last_epoch)
 
     def step(self, epoch: int | None = None) -> None:

@@ -77,6 +77,11 @@ class Governed:
         write_rates(groups, [scaled(*pair) for pair in zip(lrs, lr_scales(groups), strict=True)])
         self._remembered = _single(lrs)
 
+    def round(self) -> None:
+        """Hold float32 rates from here on, as Keras' variable does."""
+        groups = self.optimizer.param_groups
+        write_rates(groups, [scaled(lr, 1.0) for lr in held_rates(groups)])
+
     def bases(self) -> list[float]:
         """The base of each group, whoever has written it: for states."""
         return [
@@ -123,12 +128,16 @@ class Governed:
 
         Each ``ScheduleLR`` gets ``product(its multiplier)``, or 0 where that is negative, and never
         falls below ``min_lr`` by it.  The one that drives the optimizer writes its new rates, unless
-        somebody else has written since: those last until its next ``step()``.
+        somebody else has written since: those last until its next ``step()``.  Where it is held by
+        another bound now, it is multiplied from there.
         """
         driving, held = self.schedule, held_rates(self.optimizer.param_groups)
+        bound = max(min_lr, 0.0)
         for one in self.schedules():
             untouched = one is driving and held == one._last_lr
-            one._multiply(max(product(one.multiplier), 0.0), max(min_lr, 0.0), write=untouched)
+            other = one is driving and one.min_lr != scaled(bound, 1.0)
+            begin = one._effective_multiplier() if other else one.multiplier
+            one._multiply(max(product(begin), 0.0), bound, write=untouched)
 
     def join(self, schedule: ScheduleLR) -> None:
         """A ``ScheduleLR`` has been made for the optimizer."""

@@ -490,6 +490,15 @@ class ScheduleLR(LRScheduler):
         multiplied = self._multiplied(rates).tolist()
         return [multiplied[which] for which in self._which]
 
+    def _effective_multiplier(self) -> float:
+        """The multiplier that gives the current rates without ``min_lr``; the largest of several."""
+        rates = np.array(self._rates_of_step(self.last_epoch), np.float32)
+        bounded = self._multiplied(rates)
+        if not self.min_lr or not (rates > 0).any():
+            return self.multiplier
+        ratios = bounded[rates > 0].astype(np.float64) / rates[rates > 0].astype(np.float64)
+        return max(self.multiplier, float(ratios.max()))
+
     def add_schedule(self, schedule: ScheduleLike) -> None:
         """Give the next param group that was, or will be, added a schedule of its own."""
         if len(self._schedules) > len(self.optimizer.param_groups):
