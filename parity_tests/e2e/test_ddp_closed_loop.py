@@ -20,7 +20,7 @@ from lrparity.controllers import ReduceLROnPlateau as Rule
 
 EPOCHS, BATCHES = 3, 3  # of each rank
 SIZES = (1, 3)  # the samples of a batch, by rank
-TIMEOUT = 60.0
+TIMEOUT = 120.0
 
 
 # --- in the processes -------------------------------------------------------------------------------

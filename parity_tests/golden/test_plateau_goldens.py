@@ -12,7 +12,7 @@ import pytest
 
 import plateau_goldens as goldens
 from lrparity.controllers import ReduceLROnPlateau
-from lrparity.controllers._controller import rounded
+from lrparity.float32 import single as rounded
 from plateau_traces import Trace, generate
 
 VERSIONS = {version.name: version for version in goldens.VERSIONS}

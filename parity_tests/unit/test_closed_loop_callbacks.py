@@ -38,6 +38,7 @@ from lrparity.callbacks import (
     ScheduleLR,
 )
 from lrparity.callbacks._loss import size_of
+from lrparity.lr_scheduler._governed import governed
 from lrparity.schedules import CosineDecay, ExponentialDecay, PiecewiseConstantDecay, StepDecay
 
 FLAT = [1.0] * 20
@@ -137,7 +138,7 @@ def test_plateau_goes_by_the_metric_wherever_it_is_logged(where, first, seed):
     expected = simulated(rule, values)
     assert_same_bits(epoch_rates(module), expected[:14], context=(seed, where))
     assert plateau.controller.state_dict() == rule.state_dict()
-    assert plateau._held(module.trainer) == expected[14:]
+    assert governed(module.optimizers().optimizer).rates() == expected[14:]
 
 
 @pytest.mark.parametrize("every", [1, 2, 3])

@@ -27,6 +27,7 @@ import math
 import os
 import sys
 import warnings
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +55,7 @@ __all__ = [
     "multiply",
     "power",
     "sin",
+    "single",
     "sqrt",
     "subtract",
     "ulp_distance",
@@ -89,6 +91,20 @@ class CLibrary:
     version: str
     bound: bool
     fast_arrays: bool
+
+
+# --- one number ---------------------------------------------------------------------------------
+
+
+def single(value: float) -> float:
+    """The value as a float32 variable holds it: rounded once, infinite beyond, subnormals kept.
+
+    It is ``float(np.float32(value))``, without the warning and in an eighth of the time.
+
+    >>> single(0.1), single(1e39)
+    (0.10000000149011612, inf)
+    """
+    return array("f", (value,))[0]
 
 
 # --- the four operations ------------------------------------------------------------------------

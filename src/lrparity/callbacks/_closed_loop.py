@@ -281,7 +281,9 @@ class ClosedLoop:
         return {place: one.bases() for place, one in self._targets(trainer)}
 
     def _held(self, trainer: Any) -> list[float]:
-        """The rates that are governed, of all optimizers."""
+        """The rates that are governed, of all optimizers, for other ranks to compare; none alone."""
+        if trainer.world_size == 1:
+            return []
         return [rate for _, one in self._targets(trainer) for rate in one.rates()]
 
     def _decide(
@@ -298,8 +300,9 @@ class ClosedLoop:
         targets = [
             (place, one) for place, one in self._targets(trainer) if among is None or place in among
         ]
-        sizes = [len(one.rates()) for _, one in targets]
-        decision = self.controller.update(metric, [r for _, one in targets for r in one.rates()])
+        held = [one.rates() for _, one in targets]
+        sizes = [len(rates) for rates in held]
+        decision = self.controller.update(metric, [rate for rates in held for rate in rates])
         if not decision.changed:
             return decision
         return self._apply(trainer, pl_module, decision, [one for _, one in targets], sizes)

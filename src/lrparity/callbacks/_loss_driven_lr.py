@@ -72,7 +72,8 @@ class LossDrivenLR(Monitored):
     **Several processes** use the mean of their losses, weighted by size; equal losses as they are.
     ``dataset`` is evaluated by each of them, whole.
 
-    **Resume** is exact given equal losses: running means are part of the state.
+    **Resume** is exact given equal losses: running means are part of the state, those of all processes.
+    For ``source="metric"`` see ``ReduceLROnPlateau``.
 
     Attributes:
         controller: the rule; ``controller.initial_lrs`` are the ``eta0``.

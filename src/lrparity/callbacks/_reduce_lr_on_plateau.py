@@ -61,7 +61,12 @@ class ReduceLROnPlateau(Monitored):
 
     **Resume** is exact: a value that came before a checkpoint was written and was not decided on is
     part of it, and decided on once.  Where Lightning would leave out a validation when it resumes, the
-    checkpoint makes it do the validation again.  A second ``fit`` of one trainer starts the counters as
+    checkpoint makes it do the validation again.  Not exact, because Lightning forgets them, are the mean
+    over an epoch of a metric of training, from a checkpoint within that epoch, and a metric that the
+    module logs in its own ``on_train_epoch_end``, from a checkpoint that was written when the epoch was
+    over and the metric had not come (one of ``ModelCheckpoint`` at the end of an epoch has it): a warning
+    says so, an error with ``strict``.  Lightning 2.5 and 2.6 are known; under another version a resume
+    warns.  A second ``fit`` of one trainer starts the counters as
     the Keras version does and goes on at the rates of the first, as Keras' optimizer does (Lightning makes
     a torch scheduler of ``configure_optimizers`` anew, and its multiplier with it); another trainer, and a
     copy, starts anew.

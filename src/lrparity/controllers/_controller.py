@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
-import numpy as np
-
 from lrparity import _validation as check
 from lrparity import float32
 
@@ -143,7 +141,7 @@ class Controller(ABC):
 
 def decided(assigned: Sequence[float], reason: str, metric: float | None) -> Decision:
     """A decision that sets rates, to these before they are rounded."""
-    return Decision(tuple(map(rounded, assigned)), True, reason, tuple(assigned), metric)
+    return Decision(tuple(map(float32.single, assigned)), True, reason, tuple(assigned), metric)
 
 
 def unchanged(rates: Sequence[float], reason: str, metric: float | None) -> Decision:
@@ -168,7 +166,15 @@ def held(lrs: Sequence[float]) -> list[float]:
         ) from None
     if not rates:
         raise ValueError("Argument `lrs` is empty: there is no rate to decide on.")
-    return [rounded(unflushed(check.rate, f"lrs[{i}]", lr)) for i, lr in enumerate(rates)]
+    return [_held(lr, i) for i, lr in enumerate(rates)]
+
+
+def _held(lr: Any, i: int) -> float:
+    if type(lr) is float and math.isfinite(
+        rate := float32.single(lr)
+    ):  # a batch's turn comes often
+        return rate
+    return float32.single(unflushed(check.rate, f"lrs[{i}]", lr))
 
 
 def unflushed(validate: Callable[[str, Any], Number], name: str, value: Any) -> Number | float:
@@ -181,12 +187,6 @@ def unflushed(validate: Callable[[str, Any], Number], name: str, value: Any) -> 
     if isinstance(plain, float) and 0.0 < abs(plain) < float(float32.SMALLEST_NORMAL):
         return float(plain)
     return validate(name, value)
-
-
-def rounded(value: float) -> float:
-    """What a float32 variable holds once the value is assigned."""
-    with np.errstate(over="ignore"):
-        return float(np.float32(value))
 
 
 def scalar(value: Any) -> Any:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from lrparity import float32
 from lrparity.controllers._controller import (
     Controller,
     Decision,
     decided,
     held,
-    rounded,
     scalar,
 )
 
@@ -142,7 +142,7 @@ def checked_rate(value: Any, fn: Any, arguments: tuple[Any, ...]) -> float:
             f"{type(value).__name__}. Return float(...) of it."
         )
     result = float(plain)
-    if not math.isfinite(rounded(result)):
+    if not math.isfinite(float32.single(result)):
         raise ValueError(
             f"The function must return a learning rate that is finite in float32: {asked}."
         )

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, cast
 
 from lrparity import _validation as check
+from lrparity import float32
 from lrparity.controllers._controller import (
     Controller,
     Decision,
     decided,
     held,
     metric_value,
-    rounded,
     unchanged,
     unflushed,
 )
@@ -128,7 +128,7 @@ class LossDriven(Controller):
             return self._not_finite(f"the loss is {loss}", rates, loss)
         factor = self._factor(loss)
         assigned = [self._bounded(initial * factor) for initial in self.initial_lrs]
-        final = tuple(map(rounded, assigned))
+        final = tuple(map(float32.single, assigned))
         if not all(map(math.isfinite, final)):
             return self._not_finite(f"the loss {loss:g} makes a rate of {assigned}", rates, loss)
         return decided(assigned, f"the loss is {loss:g}", loss)
@@ -179,5 +179,5 @@ class LossDriven(Controller):
     def _is_sound(self, state: Mapping[str, Any]) -> bool:
         rates = state["initial_lrs"]
         return isinstance(rates, list) and all(
-            type(one) is float and math.isfinite(rounded(one)) for one in rates
+            type(one) is float and math.isfinite(float32.single(one)) for one in rates
         )

@@ -18,7 +18,6 @@ from lrparity.controllers._controller import (
     decided,
     held,
     metric_value,
-    rounded,
     unchanged,
     unflushed,
 )
@@ -213,14 +212,14 @@ class ReduceLROnPlateau(Controller):
 
     def _may_fall(self, rate: float) -> bool:
         if self._rule.float32_min_lr:
-            return rate > rounded(self.min_lr)
+            return rate > float32.single(self.min_lr)
         return rate > self.min_lr + self.min_lr * self._rule.min_lr_slack
 
     def reduced(self, rate: float) -> float:
         """What one rate is reduced to, before it is rounded to float32."""
         product = self.product(rate)
         if self._by_numpy:
-            return self.min_lr if rounded(self.min_lr) > product else product
+            return self.min_lr if float32.single(self.min_lr) > product else product
         return max(product, self.min_lr)
 
     def product(self, rate: float) -> float:
@@ -265,7 +264,7 @@ class ReduceLROnPlateau(Controller):
 
 
 def _flushed(value: float) -> float:
-    single = rounded(value)
+    single = float32.single(value)
     return 0.0 if abs(single) < float(float32.SMALLEST_NORMAL) else single
 
 

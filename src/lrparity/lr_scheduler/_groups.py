@@ -44,9 +44,10 @@ def held_rates(groups: Iterable[dict[str, Any]]) -> list[float]:
 
 def scaled(rate: float, scale: float) -> float:
     """``float32(rate) * float32(scale)``."""
+    if scale == 1.0:
+        return float32.single(rate)
     with np.errstate(all="ignore"):
-        single = np.float32(rate)
-        return float(single if scale == 1.0 else float32.multiply(single, np.float32(scale)))
+        return float(float32.multiply(np.float32(rate), np.float32(scale)))
 
 
 def lr_scales(groups: Iterable[dict[str, Any]]) -> list[float]:
