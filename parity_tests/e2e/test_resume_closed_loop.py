@@ -355,7 +355,7 @@ def check_saves(case: Case, folder: Path, chosen: Callable[..., list[Any]]) -> N
         one
         for hook in HOOKS
         if (of_hook := [one for one in moments if one[0] == hook])
-        for one in chosen(of_hook, 1, 6)
+        for one in chosen(of_hook, 1, 4)
     ]
     savers = [
         Saver(folder, place, {(hook, n) for hook, n, at in drawn if at == place})
@@ -426,7 +426,7 @@ def test_interrupted(loop, cause, chosen, tmp_path):
         if cause == "SIGTERM":  # Lightning looks for it after each batch
             hooks -= {"on_train_epoch_end"}
         moments = [(hook, n) for hook in hooks for n in (0, 1, 4, 8) if n < counter.calls[hook]]
-        for hook, n in chosen(moments, 2, 6):
+        for hook, n in chosen(moments, 2, 4):
             for place in ("first", "last"):
                 folder = tmp_path / way / f"{hook}-{n}-{place}"
                 savers = [

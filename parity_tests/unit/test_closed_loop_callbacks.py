@@ -917,6 +917,22 @@ def test_a_second_fit_starts_as_the_version_does_and_keeps_the_rate(version, bes
     assert plateau.controller.best == best
 
 
+def test_a_state_that_is_loaded_while_training_is_no_resume_of_the_next_fit():
+    plateau = ReduceLROnPlateau(factor=0.5, patience=3)
+
+    class Restores(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            plateau.load_state_dict(plateau.state_dict())
+
+    module = Logs()
+    trainer = make_trainer([plateau, Restores()], max_epochs=3)
+    trainer.fit(module)
+    assert plateau.controller.wait == 2
+    trainer.fit_loop.max_epochs = 4
+    trainer.fit(module)
+    assert plateau.controller.wait == 0  # Keras' on_train_begin
+
+
 def test_a_second_fit_of_another_rate_takes_that():
     class Changing(Logs):
         lr = 1.0

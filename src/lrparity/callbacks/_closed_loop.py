@@ -401,7 +401,8 @@ class ClosedLoop:
             return
         self._load_controller(state["controller"])
         self._load_own_state(state)
-        self._begun, self._restored = state["begun"], True
+        # In the middle of a training, as Lightning's finders do, it goes on from there at once.
+        self._begun, self._restored = state["begun"], not self._running
         self._entered = state["entered"]
         self._rates = {int(place): list(ones) for place, ones in rates.items()}
         if self._trainer is no_trainer:

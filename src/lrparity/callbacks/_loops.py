@@ -54,6 +54,10 @@ def recount(trainer: Any) -> None:
         return
     epochs, batches = fit.epoch_progress, fit.epoch_loop.batch_progress
     total, current = batches.total, batches.current
+    validation = fit.epoch_loop.val_loop
+    if validation.restarted_mid_evaluation:  # what is repeated does not count twice
+        counts = validation.batch_progress.total
+        counts.ready = counts.started = counts.processed = counts.completed
     if epochs.current.processed < epochs.current.started:
         if current.ready != current.processed:  # the batch is repeated: do not count it twice
             for name in ("ready", "started"):
