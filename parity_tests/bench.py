@@ -26,7 +26,7 @@ from registry import CASES
 STEP_TARGET = 0.25
 MILLION_TARGET = 0.05
 HOOKS_TARGET = 20  # microseconds that the callbacks may add to a batch
-DECIDING_TARGET = 60  # and those that ask a controller for each batch
+DECIDING_TARGET = 80  # and those that ask a controller for each batch
 GROUPS = (1, 8)
 
 

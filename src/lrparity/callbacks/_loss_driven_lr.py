@@ -208,10 +208,11 @@ class LossDrivenLR(Monitored):
 
     def _admit(self, trainer: Any) -> None:
         """Give param groups that have joined their places among the initial rates."""
-        rule, rates = self.controller, [one.rates() for _, one in self._targets(trainer)]
-        sizes = [len(one) for one in rates]
+        governed = [one for _, one in self._targets(trainer)]
+        sizes = [len(one.optimizer.param_groups) for one in governed]
         if sizes == self._sizes:
             return
+        rule, rates = self.controller, [one.rates() for one in governed]
         initial, begin = [], 0
         for known, held in zip(self._sizes, rates, strict=False):
             initial += rule.initial_lrs[begin : begin + known][: len(held)]
