@@ -1,9 +1,10 @@
-"""The two arithmetics of a Keras schedule: one text of a formula, two readings of it.
+"""The arithmetics of a schedule: one text of a formula, three readings of it.
 
 :class:`Eager` does each operation as it is written, rounded to float32: that is what Keras reports.
 :class:`Graph` does what is left after TensorFlow's graph optimiser (grappler) has rewritten the
-formula: that is what a compiled ``model.fit`` applies.  A formula is written once over numbers of
-either kind; scalars and arrays are both welcome.
+formula: that is what a compiled ``model.fit`` applies.  :class:`Double` is Python's float64, the
+arithmetic of callbacks.  A formula is written once over numbers of any kind; scalars and arrays are
+both welcome.
 
 Grappler's rewriting, as far as learning rates meet it (TensorFlow 2.21, measured):
 
@@ -16,16 +17,25 @@ Grappler's rewriting, as far as learning rates meet it (TensorFlow 2.21, measure
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from typing import Any, Literal, Self, TypeAlias, cast
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, Self, TypeAlias, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lrparity import float32
 from lrparity.float32 import Float32
 
 Numerics = Literal["eager", "graph"]
-Operand: TypeAlias = "Number | float | Float32"
+Float64 = np.float64 | NDArray[np.float64]
+Real = Float32 | Float64
+Step = np.number[Any] | NDArray[Any]
+"""A step as it comes from the caller: int64 or float32, one or an array of them."""
+Moment: TypeAlias = "Step | Number"
+"""When a schedule is asked for: a step as it came, or one that a formula around it has changed."""
+Operand: TypeAlias = "Number | float | Float32 | Float64"
 
 ONE = np.float32(1)
 ZERO = np.float32(0)
@@ -40,25 +50,37 @@ def constant32(value: Any) -> np.float32:
 
 
 class Number(ABC):
-    """A float32 number, or an array of them, in one of the two arithmetics."""
+    """A number, or an array of them, in one of the arithmetics."""
 
     __slots__ = ()
     __array_ufunc__ = None  # so that numpy.float32 * Number asks the Number
 
+    PI: ClassVar[np.float32 | float]
+
     @classmethod
     @abstractmethod
-    def variable(cls, value: Float32) -> Self:
+    def variable(cls, value: Any) -> Self:
         """A number that is known only when the step is."""
 
     @classmethod
     @abstractmethod
-    def constant(cls, value: float | Float32) -> Self:
+    def constant(cls, value: Any) -> Self:
         """A hyper-parameter."""
+
+    @classmethod
+    def of_moment(cls, moment: Moment) -> Self:
+        """The step as a number: in float32 it loses its last bits beyond 2**24, as in Keras."""
+        return moment if isinstance(moment, cls) else cls.variable(moment)
+
+    @classmethod
+    def chosen(cls, condition: Any, yes: Self, no: Self) -> Self:
+        """``tf.where(condition, yes, no)``: both are computed, one is taken."""
+        return cls.variable(np.where(condition, yes.value, no.value)[()])
 
     @property
     @abstractmethod
-    def value(self) -> Float32:
-        """The float32 result."""
+    def value(self) -> Any:
+        """The result, in the precision of the arithmetic."""
 
     @abstractmethod
     def _add(self, other: Self) -> Self: ...
@@ -80,8 +102,9 @@ class Number(ABC):
     def shared(self) -> Self:
         """The same number, marked as used more than once."""
 
+    @classmethod
     @abstractmethod
-    def in_branch(self) -> type[Number]:
+    def in_branch(cls) -> type[Number]:
         """The arithmetic inside a ``tf.cond``, whose operands arrive as unknown inputs."""
 
     def lift(self, other: Operand) -> Self:
@@ -113,16 +136,57 @@ class Number(ABC):
         return self.lift(other)._divide(self)
 
     def floor(self) -> Self:
-        return self.variable(float32.floor(self.value))
+        return self.variable(np.floor(self.value))
 
     def ceil(self) -> Self:
-        return self.variable(float32.ceil(self.value))
+        return self.variable(np.ceil(self.value))
+
+    def absolute(self) -> Self:
+        return self.variable(np.abs(self.value))
+
+    def minimum(self, other: Operand) -> Self:
+        return self.variable(np.minimum(self.value, self.lift(other).value))
+
+    def maximum(self, other: Operand) -> Self:
+        return self.variable(np.maximum(self.value, self.lift(other).value))
+
+    def sqrt(self) -> Self:
+        return self.variable(np.sqrt(self.value))
+
+    @abstractmethod
+    def cos(self) -> Self: ...
+
+    @abstractmethod
+    def exp(self) -> Self: ...
+
+    @abstractmethod
+    def floor_log(self, base: Self) -> Self:
+        """``floor(log(self) / log(base))`` for a constant base."""
+
+
+class _Single(Number):
+    """What the two float32 arithmetics share."""
+
+    __slots__ = ()
+
+    PI = float32.PI
+
+    @property
+    @abstractmethod
+    def value(self) -> Float32: ...
+
+    @classmethod
+    def of_moment(cls, moment: Moment) -> Self:
+        if isinstance(moment, cls):
+            return moment
+        step = moment.value if isinstance(moment, Number) else moment
+        return cls.variable(step.astype(np.float32))
 
     def cos(self) -> Self:
         return self.variable(float32.cos(self.value))
 
-    def minimum(self, other: Operand) -> Self:
-        return self.variable(float32.minimum(self.value, self.lift(other).value))
+    def exp(self) -> Self:
+        return self.variable(float32.exp(self.value))
 
     def floor_log(self, base: Self) -> Self:
         """``floor(log(self) / log(base))`` for a constant base.
@@ -146,7 +210,7 @@ class Number(ABC):
         return self.variable(result)
 
 
-class Eager(Number):
+class Eager(_Single):
     """Every operation as written, rounded to float32."""
 
     __slots__ = ("_value",)
@@ -184,11 +248,12 @@ class Eager(Number):
     def shared(self) -> Eager:
         return self
 
-    def in_branch(self) -> type[Number]:
+    @classmethod
+    def in_branch(cls) -> type[Number]:
         return Eager
 
 
-class Graph(Number):
+class Graph(_Single):
     """The arithmetic that TensorFlow's graph optimiser leaves.
 
     A number is ``(factor * first) * second``, where ``factor`` is a constant that further constants
@@ -289,8 +354,112 @@ class Graph(Number):
     def shared(self) -> Graph:
         return Graph(self.value, is_constant=self._is_constant)
 
-    def in_branch(self) -> type[Number]:
+    @classmethod
+    def in_branch(cls) -> type[Number]:
         return Eager
+
+
+class Double(Number):
+    """Python's float64, as callbacks compute; the result is rounded when Keras assigns it.
+
+    A part that TensorFlow computes stays float32 and enters exactly, as ``float(schedule(step))``.
+    """
+
+    __slots__ = ("_value",)
+
+    PI = math.pi
+    keeps_parts: ClassVar[bool] = True
+
+    def __init__(self, value: Float64) -> None:
+        self._value = value
+
+    @classmethod
+    def variable(cls, value: Any) -> Self:
+        return cls(np.asarray(value, np.float64)[()])
+
+    @classmethod
+    def constant(cls, value: Any) -> Self:
+        return cls(np.float64(value))
+
+    @property
+    def value(self) -> Float64:
+        return self._value
+
+    def _add(self, other: Self) -> Self:
+        return self.variable(self._value + other._value)
+
+    def _subtract(self, other: Self) -> Self:
+        return self.variable(self._value - other._value)
+
+    def _multiply(self, other: Self) -> Self:
+        return self.variable(self._value * other._value)
+
+    def _divide(self, other: Self) -> Self:
+        return self.variable(self._value / other._value)
+
+    def power(self, exponent: Operand) -> Self:
+        return self.variable(_each(_power64, self._value, self.lift(exponent)._value))
+
+    def cos(self) -> Self:
+        return self.variable(_each(_cos64, self._value))
+
+    def exp(self) -> Self:
+        return self.variable(_each(_exp64, self._value))
+
+    def floor_log(self, base: Self) -> Self:
+        return (
+            self.variable(_each(_log64, self._value)) / self.variable(_each(_log64, base._value))
+        ).floor()
+
+    def shared(self) -> Self:
+        return self
+
+    @classmethod
+    def in_branch(cls) -> type[Number]:
+        return cls
+
+
+class AllDouble(Double):
+    """Float64 throughout: a formula of Keras written out in Python."""
+
+    __slots__ = ()
+
+    keeps_parts = False
+
+
+def _each(function: Callable[..., float], *arguments: Float64) -> Float64:
+    """Python's own function of every element: NumPy's have other last bits."""
+    arrays = np.broadcast_arrays(*arguments)
+    if not arrays[0].ndim:
+        return np.float64(function(*(array.item() for array in arrays)))
+    lists = [array.ravel().tolist() for array in arrays]
+    return np.array([function(*row) for row in zip(*lists, strict=True)]).reshape(arrays[0].shape)
+
+
+def _power64(base: float, exponent: float) -> float:
+    try:
+        return math.pow(base, exponent)
+    except OverflowError:
+        return math.inf
+    except ValueError:
+        return math.inf if base == 0 else math.nan
+
+
+def _cos64(x: float) -> float:
+    return math.cos(x) if math.isfinite(x) else math.nan
+
+
+def _exp64(x: float) -> float:
+    try:
+        return math.exp(x)
+    except OverflowError:
+        return math.inf
+
+
+def _log64(x: float) -> float:
+    if x > 0:
+        return math.log(x)
+    return -math.inf if x == 0 else math.nan
 
 
 ARITHMETICS: dict[str, type[Number]] = {"eager": Eager, "graph": Graph}

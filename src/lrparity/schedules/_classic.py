@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lrparity import _validation as check
-from lrparity import float32
 from lrparity.float32 import Float32
-from lrparity.schedules._arithmetic import Numerics, constant32
-from lrparity.schedules._schedule import (
-    UNITS,
-    ConfiguredSchedule,
-    PythonSchedule,
-    Rates,
-    Step,
-    Unit,
-)
+from lrparity.schedules._arithmetic import Eager, Moment, Number, Step
+from lrparity.schedules._formula import ConfiguredSchedule, PythonSchedule, raw
+from lrparity.schedules._schedule import UNITS, Unit
 
 MOST_COMPOUNDED = 10**8
 
@@ -68,17 +60,22 @@ def time_based_decay(
 ) -> Float32:
     """The rate that ``decay=`` makes of ``learning_rate`` at an update, in float32.
 
-    This is the one place of the formula: :class:`TimeBasedDecay` and ``lrparity.optim.SGD`` use it.
+    ``lrparity.optim.SGD`` uses it too.
+    """
+    return cast("Float32", _decayed(Eager, learning_rate, decay, iterations, rule).value)
+
+
+def _decayed(
+    number: type[Number], learning_rate: float, decay: float, iterations: Moment, rule: DecayRule
+) -> Number:
+    """The formula of ``decay=``.
 
     Source: ``_decayed_lr`` in tf_keras/src/optimizers/legacy/optimizer_v2.py, 2.21 (division);
     ``get_updates`` in keras/optimizers.py, 2.3.1 (reciprocal).
     """
-    base, one = constant32(learning_rate), np.float32(1)
-    passed = float32.multiply(constant32(decay), iterations.astype(np.float32))
-    denominator = float32.add(one, passed)
-    if rule == "division":
-        return float32.divide(base, denominator)
-    return float32.multiply(base, float32.divide(one, denominator))
+    base = number.constant(learning_rate)
+    denominator = 1.0 + decay * number.of_moment(iterations)
+    return base / denominator if rule == "division" else base * (1.0 / denominator)
 
 
 @dataclass(frozen=True, repr=False)
@@ -156,30 +153,34 @@ class TimeBasedDecay(ConfiguredSchedule):
             unit=unit,
             compounding=compounding,
             name=check.text("name", self.name),
+            arithmetic="float32" if unit == "update" else "float64",
         )
 
-    def _rates(self, step: Step, numerics: Numerics) -> np.float32 | Rates:
+    def _at(self, number: type[Number], moment: Moment) -> Number:
         lr = self.initial_learning_rate
         if self.unit == "update":
             # `lr` and `decay` are variables in Keras' graph: nothing is folded, one arithmetic.
-            rule = decay_rule(self.keras_version)
             decay = self.decay if self.decay > 0 else 0.0
-            return time_based_decay(lr, decay, step, rule)
-        epochs = np.asarray(step, np.float64)
+            number = number.in_branch()
+            return _decayed(number, lr, decay, raw(moment), decay_rule(self.keras_version))
         if not self.compounding:
-            return (lr / (1.0 + self.decay * epochs)).astype(np.float32)[()]
+            return lr / (1.0 + self.decay * number.of_moment(moment))
+        return number.variable(self._compounded(np.asarray(raw(moment), np.float64)))
+
+    def _compounded(self, epochs: NDArray[np.float64]) -> NDArray[np.float64]:
         if epochs.size and ((epochs < 0).any() or (epochs != np.floor(epochs)).any()):
             raise ValueError(
-                f"A compounding schedule is defined for the epochs 0, 1, 2, ... Received: {step!r}."
+                "A compounding schedule is defined for the epochs 0, 1, 2, ... "
+                f"Received: {epochs.tolist()!r}."
             )
         if epochs.size and epochs.max() > MOST_COMPOUNDED:
             raise ValueError(
                 "A compounding schedule is computed epoch by epoch, up to epoch "
-                f"{MOST_COMPOUNDED}. Received: {step!r}."
+                f"{MOST_COMPOUNDED}. Received: {epochs.tolist()!r}."
             )
         factors = 1.0 + self.decay * np.arange(1 + (int(epochs.max()) if epochs.size else 0))
-        factors[0] = lr
-        return np.divide.accumulate(factors)[epochs.astype(np.int64)].astype(np.float32)[()]
+        factors[0] = self.initial_learning_rate
+        return np.divide.accumulate(factors)[epochs.astype(np.int64)]
 
 
 def check_decay(decay: float, rule: DecayRule) -> None:
@@ -252,18 +253,6 @@ class StepDecay(PythonSchedule):
             name=check.text("name", self.name),
         )
 
-    def _function(self, epochs: NDArray[Any]) -> NDArray[np.float64]:
-        drops = np.floor((self.offset + epochs.astype(np.float64)) / self.epochs_drop)
-        # Python's pow, once per level: NumPy's has other last bits.
-        levels, level = np.unique(drops, return_inverse=True)
-        rates = [self.initial_learning_rate * _power(self.drop, n) for n in levels.tolist()]
-        return np.array(rates, np.float64)[level.reshape(epochs.shape)]
-
-
-def _power(base: float, exponent: float) -> float:
-    try:
-        return math.pow(base, exponent)
-    except OverflowError:
-        return math.inf
-    except ValueError:
-        return math.inf if base == 0 else math.nan
+    def _formula(self, number: type[Number], step: Number) -> Number:
+        drops = ((self.offset + step) / self.epochs_drop).floor()
+        return self.initial_learning_rate * number.constant(self.drop).power(drops)

@@ -12,13 +12,13 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from lrparity import _validation as check
-from lrparity import float32
-from lrparity.schedules._arithmetic import Number, Numerics, constant32
-from lrparity.schedules._schedule import ConfiguredSchedule, FormulaSchedule, Rates, Step
+from lrparity.schedules._arithmetic import Double, Moment, Number, Step
+from lrparity.schedules._formula import FormulaSchedule, raw
 
 
 @dataclass(frozen=True, repr=False)
@@ -184,7 +184,7 @@ class PolynomialDecay(FormulaSchedule):
         end = number.constant(self.end_learning_rate)
         if self.cycle:
             cycles = (step / self.decay_steps).ceil()
-            first = number.variable(np.where(step.value == 0, np.float32(1), cycles.value)[()])
+            first = number.chosen(step.value == 0, number.constant(1), cycles)
             p = step / (self.decay_steps * first)
         else:
             p = step.minimum(self.decay_steps) / self.decay_steps
@@ -192,7 +192,7 @@ class PolynomialDecay(FormulaSchedule):
 
 
 @dataclass(frozen=True, repr=False)
-class PiecewiseConstantDecay(ConfiguredSchedule):
+class PiecewiseConstantDecay(FormulaSchedule):
     """One rate up to and including each boundary, the next one after it.
 
     ::
@@ -259,18 +259,25 @@ class PiecewiseConstantDecay(ConfiguredSchedule):
             )
         self._settle(boundaries=boundaries, values=values, name=check.text("name", self.name))
 
-    def _rates(self, step: Step, numerics: Numerics) -> np.float32 | Rates:
-        # Nothing in it is for TensorFlow's graph optimiser to rewrite: one arithmetic.
-        values = [constant32(value) for value in self.values]
+    def _at(self, number: type[Number], moment: Moment) -> Number:
+        # Nothing in it is for TensorFlow's graph optimiser to rewrite.
+        step = raw(moment)
+        values = [number.constant(value).value for value in self.values]
         if not self.boundaries:
-            return np.where(True, values[0], step.astype(np.float32))
-        # Keras makes a tensor of a boundary first, float32 for a float, then casts it to the step's.
-        tensors = [np.float32(b) if isinstance(b, float) else np.int64(b) for b in self.boundaries]
-        edges = [tensor.astype(step.dtype) for tensor in tensors]
+            return number.constant(self.values[0])
+        edges = [_edge(boundary, step, number) for boundary in self.boundaries]
         total = (step <= edges[0]) * values[0] + (step > edges[-1]) * values[-1]
         for low, high, value in zip(edges[:-1], edges[1:], values[1:-1], strict=True):
             total = total + ((step > low) & (step <= high)) * value
-        return total
+        return number.variable(total)
+
+
+def _edge(boundary: float, step: Step, number: type[Number]) -> np.number[Any]:
+    if issubclass(number, Double):  # Python compares exactly
+        return np.float64(boundary)
+    # Keras makes a tensor of a boundary first, float32 for a float, then casts it to the step's.
+    tensor = np.float32(boundary) if isinstance(boundary, float) else np.int64(boundary)
+    return tensor.astype(step.dtype)
 
 
 @dataclass(frozen=True, repr=False)
@@ -340,7 +347,7 @@ class CosineDecay(FormulaSchedule):
         )
 
     def _decayed(self, step: Number) -> Number:
-        cosine = 0.5 * (1.0 + (float32.PI * (step / self.decay_steps)).cos())
+        cosine = 0.5 * (1.0 + (step.PI * (step / self.decay_steps)).cos())
         # 1 - alpha is Python's, in float64; it becomes float32 afterwards.
         return (1 - self.alpha) * cosine + self.alpha
 
@@ -348,7 +355,7 @@ class CosineDecay(FormulaSchedule):
         if self.warmup_target is None:
             return self.initial_learning_rate * self._decayed(step.minimum(self.decay_steps))
         # The two halves stand in a tf.cond, which the graph optimiser does not look into.
-        number = step.in_branch()
+        number = number.in_branch()
         warmup_steps = number.constant(self.warmup_steps)
         moment = number.variable(step.value).minimum(
             number.constant(self.decay_steps) + warmup_steps
@@ -356,9 +363,7 @@ class CosineDecay(FormulaSchedule):
         initial = number.constant(self.initial_learning_rate)
         warm = (self.warmup_target - initial) * (moment / warmup_steps) + initial
         decayed = self.warmup_target * self._decayed(moment - warmup_steps)
-        return number.variable(
-            np.where(moment.value < warmup_steps.value, warm.value, decayed.value)[()]
-        )
+        return number.chosen(moment.value < warmup_steps.value, warm, decayed)
 
 
 @dataclass(frozen=True, repr=False)
@@ -430,5 +435,5 @@ class CosineDecayRestarts(FormulaSchedule):
             length = t_mul.power(restart)
             fraction = (fraction - (1.0 - length) / (1.0 - t_mul)) / length
         height = number.constant(self.m_mul).power(restart)
-        cosine = (0.5 * height) * (1.0 + (float32.PI * fraction).cos())
+        cosine = (0.5 * height) * (1.0 + (number.PI * fraction).cos())
         return self.initial_learning_rate * ((1.0 - alpha) * cosine + alpha)

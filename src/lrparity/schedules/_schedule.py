@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import inspect
 import math
@@ -17,16 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from lrparity import float32
 from lrparity._validation import choice
-from lrparity.schedules._arithmetic import ARITHMETICS, Number, Numerics
+from lrparity.schedules._arithmetic import Numerics, Step
 
 Unit = Literal["update", "epoch"]
-Step = np.number[Any] | NDArray[Any]  # int64 or float32
 Rates = NDArray[np.float32]
 
 _FLOAT32 = struct.Struct("f")
-
-CHUNK = 2**15
-"""Steps evaluated at a time, so that intermediate results stay in the processor's cache."""
 
 UNITS = ("update", "epoch")
 NUMERICS = ("eager", "graph")
@@ -98,6 +93,10 @@ class LearningRateSchedule:
             "schedules in lrparity.schedules."
         )
 
+    def _parts(self) -> tuple[LearningRateSchedule, ...]:
+        """The schedules that it is made of."""
+        return ()
+
     def get_config(self) -> dict[str, Any]:
         """The constructor arguments by name, in Keras' order."""
         raise NotImplementedError(
@@ -135,6 +134,15 @@ def _user_call(own: Callable[..., Any]) -> Callable[..., Any]:
 
 def rounded_rate(value: Any, name: str, step: Any) -> float:
     """What a user's function returned, rounded to float32."""
+    plain = plain_rate(value, name, step)
+    try:  # an eighth of the time of numpy.float32 without its overflow warning
+        return cast("float", _FLOAT32.unpack(_FLOAT32.pack(plain))[0])
+    except OverflowError:
+        return math.copysign(math.inf, plain)
+
+
+def plain_rate(value: Any, name: str, step: Any) -> float:
+    """What a user's function returned, checked: one real number."""
     plain = value
     if hasattr(value, "item"):
         with contextlib.suppress(ValueError, RuntimeError):  # an array or tensor of several
@@ -146,15 +154,17 @@ def rounded_rate(value: Any, name: str, step: Any) -> float:
         )
     if math.isnan(plain):
         raise ValueError(f"{name} must return a learning rate. Received: {value!r} at step {step}.")
-    try:  # an eighth of the time of numpy.float32 without its overflow warning
-        return cast("float", _FLOAT32.unpack(_FLOAT32.pack(plain))[0])
-    except OverflowError:
-        return math.copysign(math.inf, plain)
+    try:
+        return float(plain)
+    except OverflowError:  # an integer of 309 digits
+        return math.inf if cast("float", plain) > 0 else -math.inf
 
 
 def is_shipped_formula(schedule: LearningRateSchedule) -> bool:
     """Whether it is a pure formula, which may be evaluated ahead and in bulk."""
-    return type(schedule).__call__ is LearningRateSchedule.__call__
+    return type(schedule).__call__ is LearningRateSchedule.__call__ and all(
+        is_shipped_formula(part) for part in schedule._parts()
+    )
 
 
 def as_steps(step: Any) -> Step:
@@ -177,65 +187,6 @@ def as_steps(step: Any) -> Step:
             f"Received: step={step!r} of type {type(step).__name__}."
         )
     return steps if steps.ndim else steps[()]
-
-
-class ConfiguredSchedule(LearningRateSchedule):
-    """What the shipped schedules share: a frozen dataclass whose fields are Keras' arguments."""
-
-    def get_config(self) -> dict[str, Any]:
-        config = {}
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            value = getattr(self, field.name)
-            config[field.name] = list(value) if isinstance(value, tuple) else value
-        return config
-
-    def _settle(self, **values: Any) -> None:
-        """Store checked arguments from ``__post_init__`` of a frozen dataclass."""
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
-
-    def __repr__(self) -> str:
-        fields = dataclasses.fields(self)  # type: ignore[arg-type]
-        shown = []
-        for field in fields:
-            value = getattr(self, field.name)
-            if field.default is dataclasses.MISSING or value != field.default:
-                value = list(value) if isinstance(value, tuple) else value
-                shown.append(f"{field.name}={value!r}")
-        return f"{type(self).__name__}({', '.join(shown)})"
-
-
-class FormulaSchedule(ConfiguredSchedule):
-    """A shipped schedule that TensorFlow computes: float32, in both numerics."""
-
-    def _rates(self, step: Step, numerics: Numerics) -> np.float32 | Rates:
-        if isinstance(step, np.ndarray) and step.size > CHUNK:
-            flat = step.reshape(-1)
-            chunks = [flat[i : i + CHUNK] for i in range(0, flat.size, CHUNK)]
-            rates = [np.broadcast_to(self._rates(c, numerics), c.shape) for c in chunks]
-            return np.concatenate(rates).reshape(step.shape)
-        number = ARITHMETICS[numerics]
-        # Steps beyond 2**24 lose their last bits here, as they do in Keras.
-        moment = number.variable(step.astype(np.float32))
-        return self._formula(number, moment).value
-
-    def _formula(self, number: type[Number], step: Number) -> Number:
-        raise NotImplementedError
-
-
-class PythonSchedule(ConfiguredSchedule):
-    """A shipped schedule that a Python callback computes: float64, rounded when it is assigned.
-
-    There is no graph to rewrite it, so both numerics are the same.
-    """
-
-    def _rates(self, step: Step, numerics: Numerics) -> np.float32 | Rates:
-        if not isinstance(step, np.ndarray):
-            return np.float32(self._function(np.array([step]))[0])
-        return self._function(step.ravel()).astype(np.float32).reshape(step.shape)
-
-    def _function(self, epochs: NDArray[Any]) -> NDArray[np.float64]:
-        raise NotImplementedError
 
 
 class FunctionSchedule(LearningRateSchedule):
@@ -267,6 +218,10 @@ class FunctionSchedule(LearningRateSchedule):
     def rate(self, step: float) -> float:
         """The function's value, checked and rounded, without the detours of a call."""
         return rounded_rate(self.function(step), "The function of the step", step)
+
+    def plain(self, step: float) -> float:
+        """The function's value, checked but not rounded: a part of what Python computes."""
+        return plain_rate(self.function(step), "The function of the step", step)
 
     def get_config(self) -> dict[str, Any]:
         raise TypeError(

@@ -5,27 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lrparity.schedules import _classic, _keras
 from lrparity.schedules._schedule import FunctionSchedule, LearningRateSchedule, as_schedule
 
 KERAS_MODULE = "keras.optimizers.schedules"
 OWN_MODULE = "lrparity.schedules"
 
-KERAS_CLASSES: dict[str, type[LearningRateSchedule]] = {
-    cls.__name__: cls
-    for cls in (
-        _keras.ExponentialDecay,
-        _keras.InverseTimeDecay,
-        _keras.PolynomialDecay,
-        _keras.PiecewiseConstantDecay,
-        _keras.CosineDecay,
-        _keras.CosineDecayRestarts,
-    )
-}
-OWN_CLASSES: dict[str, type[LearningRateSchedule]] = {
-    cls.__name__: cls for cls in (_classic.TimeBasedDecay, _classic.StepDecay)
-}
-SHIPPED = KERAS_CLASSES | OWN_CLASSES
+KERAS_CLASSES = (
+    "ExponentialDecay",
+    "InverseTimeDecay",
+    "PolynomialDecay",
+    "PiecewiseConstantDecay",
+    "CosineDecay",
+    "CosineDecayRestarts",
+)
+SHIPPED: dict[str, type[LearningRateSchedule]] = {}
+
+DEEPEST = 50
+"""How deep a config may nest."""
+
+
+def register(cls: type[LearningRateSchedule]) -> None:
+    """Every shipped class is known by its name."""
+    SHIPPED[cls.__name__] = cls
 
 
 def serialize(schedule: LearningRateSchedule) -> dict[str, Any]:
@@ -46,13 +47,7 @@ def serialize(schedule: LearningRateSchedule) -> dict[str, Any]:
     """
     schedule = as_schedule(schedule, "schedule")
     if isinstance(schedule, FunctionSchedule):
-        name = getattr(schedule.function, "__name__", type(schedule.function).__name__)
-        return {
-            "module": "builtins",
-            "class_name": "function",
-            "config": name,
-            "registered_name": "function",
-        }
+        return _serialized_function(schedule.function)
     cls = type(schedule)
     config = schedule.get_config()
     if SHIPPED.get(cls.__name__) is cls:
@@ -96,7 +91,44 @@ def deserialize(
             f"serialize() returns it. Received: config={config!r}. A bare config goes to "
             "TheClass.from_config(config), an object to serialize() first."
         )
-    custom = dict(custom_objects or {})
+    built = _built(config, dict(custom_objects or {}), 0)
+    return as_schedule(built, "config")
+
+
+def encoded(value: Any) -> Any:
+    """An argument as it stands in a config: schedules and functions as dictionaries."""
+    if isinstance(value, LearningRateSchedule):
+        return serialize(value)
+    if isinstance(value, tuple):
+        return [encoded(one) for one in value]
+    return _serialized_function(value) if callable(value) else value
+
+
+def decoded(value: Any, custom: Mapping[str, Any] | None = None, depth: int = 0) -> Any:
+    """The arguments of a config, with the schedules that stand in it built."""
+    if depth > DEEPEST:
+        raise ValueError(f"A config may nest {DEEPEST} deep. This one goes deeper.")
+    if isinstance(value, Mapping):
+        if "class_name" in value and "config" in value:
+            return _built(value, custom or {}, depth + 1)
+        return {name: decoded(one, custom, depth + 1) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [decoded(one, custom, depth + 1) for one in value]
+    return value
+
+
+def _serialized_function(function: Any) -> dict[str, Any]:
+    name = getattr(function, "__name__", type(function).__name__)
+    return {
+        "module": "builtins",
+        "class_name": "function",
+        "config": name,
+        "registered_name": "function",
+    }
+
+
+def _built(config: Mapping[str, Any], custom: Mapping[str, Any], depth: int) -> Any:
+    """The schedule, or the function, that a dictionary with a class_name stands for."""
     class_name, arguments = config["class_name"], config["config"]
     if not isinstance(class_name, str):
         raise TypeError(f"'class_name' of a config must be a string. Received: {class_name!r}.")
@@ -106,24 +138,27 @@ def deserialize(
                 f"The function {arguments!r} is not stored in a config. "
                 f"Pass custom_objects={{{arguments!r}: the_function}}."
             )
-        return as_schedule(custom[arguments])
+        return custom[arguments]
     for name in (config.get("registered_name"), class_name):
         if isinstance(name, str) and name in custom:
-            return _built(custom[name], arguments)
+            return _called(custom[name], arguments, custom, depth)
     if class_name not in SHIPPED:
         raise ValueError(
             f"Unknown schedule class {class_name!r}. Shipped are {', '.join(sorted(SHIPPED))}. "
             f"Pass your own as custom_objects={{{class_name!r}: TheClass}}."
         )
-    return _built(SHIPPED[class_name], arguments)
+    return _called(SHIPPED[class_name], arguments, custom, depth)
 
 
-def _built(cls: type[LearningRateSchedule], arguments: Any) -> LearningRateSchedule:
+def _called(
+    cls: type[LearningRateSchedule], arguments: Any, custom: Mapping[str, Any], depth: int
+) -> LearningRateSchedule:
     if not isinstance(arguments, Mapping):
         raise TypeError(
             f"The config of {cls.__name__} must be a dictionary of arguments. Received: {arguments!r}."
         )
+    inner = {name: decoded(one, custom, depth) for name, one in arguments.items()}
     try:
-        return cls.from_config(dict(arguments))
+        return cls.from_config(inner)
     except TypeError as error:
         raise TypeError(f"{cls.__name__} cannot be built from {arguments!r}: {error}") from error

@@ -1,0 +1,195 @@
+"""How a shipped schedule is made: a frozen dataclass, one formula, and parts that may be schedules."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrparity import _validation as check
+from lrparity.schedules._arithmetic import (
+    ARITHMETICS,
+    Double,
+    Eager,
+    Graph,
+    Moment,
+    Number,
+    Numerics,
+    Step,
+)
+from lrparity.schedules._schedule import (
+    FunctionSchedule,
+    LearningRateSchedule,
+    Rates,
+    Unit,
+    as_schedule,
+)
+from lrparity.schedules._serialization import decoded, encoded, register
+
+CHUNK = 2**15
+"""Steps evaluated at a time, so that intermediate results stay in the processor's cache."""
+
+Arithmetic = Literal["float32", "float64"]
+ScheduleLike = LearningRateSchedule | Callable[..., Any] | float
+"""What a schedule can be made of: a schedule, a function of the step, or a constant."""
+
+
+class ConfiguredSchedule(LearningRateSchedule):
+    """What the shipped schedules share: a frozen dataclass whose fields are Keras' arguments.
+
+    ``arithmetic`` says how it computes: ``"float32"`` as TensorFlow does, in both numerics, or
+    ``"float64"`` as a Python callback does, rounded when Keras assigns it.  There is no graph to
+    rewrite the latter, so both numerics are the same.
+    """
+
+    arithmetic: Arithmetic = "float32"
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if not cls.__name__.startswith("_"):
+            register(cls)
+
+    def _rates(self, step: Step, numerics: Numerics) -> np.float32 | Rates:
+        if isinstance(step, np.ndarray) and step.size > CHUNK:
+            flat = step.reshape(-1)
+            chunks = [flat[i : i + CHUNK] for i in range(0, flat.size, CHUNK)]
+            rates = [cast("Rates", self._rates(chunk, numerics)) for chunk in chunks]
+            return np.concatenate(rates).reshape(step.shape)
+        number = Double if self.arithmetic == "float64" else ARITHMETICS[numerics]
+        value = self._at(number, step).value
+        return np.broadcast_to(value, step.shape).astype(np.float32)[()]
+
+    def _at(self, number: type[Number], moment: Moment) -> Number:
+        """The rate at a moment, in an arithmetic."""
+        return self._formula(number, number.of_moment(moment))
+
+    def _formula(self, number: type[Number], step: Number) -> Number:
+        raise NotImplementedError
+
+    def _parts(self) -> tuple[LearningRateSchedule, ...]:
+        values = (getattr(self, field.name) for field in dataclasses.fields(self))  # type: ignore[arg-type]
+        several = (value if isinstance(value, tuple) else (value,) for value in values)
+        return tuple(
+            one for some in several for one in some if isinstance(one, LearningRateSchedule)
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        return {field.name: encoded(getattr(self, field.name)) for field in fields}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Build the schedule from what :meth:`get_config` returned."""
+        return cls(**decoded(config))
+
+    def _settle(self, **values: Any) -> None:
+        """Store checked arguments from ``__post_init__`` of a frozen dataclass."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        shown = []
+        for field in fields:
+            value = getattr(self, field.name)
+            if field.default is dataclasses.MISSING or value != field.default:
+                shown.append(f"{field.name}={_shown(value)}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _shown(value: Any) -> str:
+    return f"[{', '.join(map(_shown, value))}]" if isinstance(value, tuple) else repr(value)
+
+
+class FormulaSchedule(ConfiguredSchedule):
+    """A shipped schedule that TensorFlow computes: float32, in both numerics."""
+
+
+class PythonSchedule(ConfiguredSchedule):
+    """A shipped schedule that a Python callback computes: float64, rounded when it is assigned."""
+
+    arithmetic = "float64"
+
+
+# --- parts ----------------------------------------------------------------------------------------
+
+
+def part(name: str, value: Any) -> LearningRateSchedule | float:
+    """A schedule that another one is made of; a number is a constant, which counts anything."""
+    if isinstance(value, Mapping):
+        value = decoded(value)
+    if isinstance(value, LearningRateSchedule) or (callable(value) and not hasattr(value, "item")):
+        return as_schedule(value, name)
+    return check.schedule_rate(name, value)
+
+
+def joint_unit(names: str, parts: Iterable[LearningRateSchedule | float]) -> Unit:
+    """What the parts count in; constants count in anything."""
+    units = [one.unit for one in parts if isinstance(one, LearningRateSchedule)]
+    if len(set(units)) > 1:
+        raise ValueError(
+            f"The schedules in {names} must count the same. Received units {units}. Take "
+            "PerUpdate(schedule, steps_per_epoch) of those per epoch, or PerEpoch(schedule) of those "
+            "per update."
+        )
+    return units[0] if units else "update"
+
+
+def joint_arithmetic(parts: Iterable[LearningRateSchedule | float]) -> Arithmetic:
+    """Float32 where TensorFlow computes every part; Python's float64 as soon as one is Python's."""
+    found = {arithmetic_of(one) for one in parts if isinstance(one, LearningRateSchedule)}
+    return "float64" if "float64" in found else "float32"
+
+
+def arithmetic_of(schedule: LearningRateSchedule) -> Arithmetic:
+    if isinstance(schedule, ConfiguredSchedule):
+        return schedule.arithmetic
+    # A class of the user's is a TensorFlow schedule; a function, what a callback calls.
+    return "float64" if isinstance(schedule, FunctionSchedule) else "float32"
+
+
+def asked(schedule: LearningRateSchedule | float, number: type[Number], moment: Moment) -> Number:
+    """The value of a part at a moment, in the arithmetic of the whole."""
+    if not isinstance(schedule, LearningRateSchedule):
+        return number.constant(schedule)
+    if isinstance(schedule, ConfiguredSchedule):
+        if issubclass(number, Double) and number.keeps_parts and schedule.arithmetic == "float32":
+            return number.variable(schedule._at(Eager, _as_float32(moment)).value)
+        return schedule._at(number, moment)
+    if number is Graph:
+        schedule(0, numerics="graph")  # which says why not
+    step = moment.value if isinstance(moment, Number) else moment
+    if isinstance(schedule, FunctionSchedule):
+        rates = [schedule.plain(one) for one in np.asarray(step).ravel().tolist()]
+    else:
+        rates = [schedule(one) for one in np.asarray(step).ravel().tolist()]
+    return number.variable(np.array(rates).reshape(np.shape(step)).astype(_dtype(number))[()])
+
+
+def _as_float32(moment: Moment) -> Moment:
+    """A Python float becomes a float32 tensor as it goes into a TensorFlow schedule."""
+    return moment.value.astype(np.float32) if isinstance(moment, Number) else moment
+
+
+def _dtype(number: type[Number]) -> type[np.float32] | type[np.float64]:
+    return np.float64 if issubclass(number, Double) else np.float32
+
+
+# --- moments --------------------------------------------------------------------------------------
+
+
+def later(moment: Moment, offset: float, number: type[Number]) -> Moment:
+    """``step - offset``; whole steps stay whole."""
+    if isinstance(moment, Number):
+        return moment - offset
+    if isinstance(offset, int):
+        return moment - moment.dtype.type(offset)
+    return number.of_moment(moment) - offset
+
+
+def raw(moment: Moment) -> NDArray[Any] | np.number[Any]:
+    """The step itself, to compare with boundaries."""
+    return moment.value if isinstance(moment, Number) else moment
