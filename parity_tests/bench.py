@@ -84,8 +84,10 @@ def print_steps(rounds: int, steps: int) -> list[str]:
     makers: dict[str, Callable] = {}
     for case in CASES:
         config = dict(case.examples[-1] if case.name == "CosineDecay" else case.examples[0])
-        config.pop("initial_learning_rate", None)  # each group's own
-        makers[case.scheduler.__name__] = lambda o, c=case, k=config: c.scheduler(o, **k)
+        if case.per_group:
+            config.pop("initial_learning_rate")  # each group's own
+        name = case.name if case.scheduler is None else case.scheduler.__name__
+        makers[name] = lambda o, c=case, k=config: c.scheduler_on(o, k)
     makers["ScheduleLR(function)"] = lambda o: ScheduleLR(o, lambda k: 0.1 * 0.999**k)
     peers = {
         "torch CosineAnnealingLR": lambda o: torch_lr.CosineAnnealingLR(o, 10_000),

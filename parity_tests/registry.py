@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from lrparity import lr_scheduler, schedules
 
@@ -20,7 +21,7 @@ class Case:
 
     Attributes:
         cls: the schedule class.
-        scheduler: its torch class.
+        scheduler: its torch class; None where ``ScheduleLR(optimizer, schedule)`` is.
         draw: arguments from a random generator.
         examples: fixed arguments; the first is the plainest.
         period: a number of steps around whose multiples things happen.
@@ -29,11 +30,11 @@ class Case:
     """
 
     cls: type[schedules.LearningRateSchedule]
-    scheduler: type[lr_scheduler.ScheduleLR]
+    scheduler: type[lr_scheduler.ScheduleLR] | None
     draw: Callable[[np.random.Generator], Config]
     examples: tuple[Config, ...]
     period: Callable[[Config], float]
-    keras: str | None
+    keras: str | None = None
     per_group: bool = True
 
     @property
@@ -54,6 +55,14 @@ class Case:
 
     def build(self, config: Config) -> schedules.LearningRateSchedule:
         return self.cls(**config)
+
+    def scheduler_on(
+        self, optimizer: torch.optim.Optimizer, config: Config, **options: Any
+    ) -> lr_scheduler.ScheduleLR:
+        """The schedule as a scheduler: by its own torch class, or by the general one."""
+        if self.scheduler is None:
+            return lr_scheduler.ScheduleLR(optimizer, self.build(config), **options)
+        return self.scheduler(optimizer, **config, **options)
 
 
 def _log(rng, low: float, high: float) -> float:
@@ -158,6 +167,148 @@ def _step(rng) -> Config:
         "epochs_drop": float(rng.choice([10.0, 5.0, 1.0, 7.0, rng.uniform(0.5, 30)])),
         "offset": int(rng.integers(2)),
     }
+
+
+# --- schedules made of schedules ----------------------------------------------------------------
+
+KERAS_DRAWS = (
+    (schedules.ExponentialDecay, _exponential),
+    (schedules.InverseTimeDecay, _inverse),
+    (schedules.PolynomialDecay, _polynomial),
+    (schedules.PiecewiseConstantDecay, _piecewise),
+    (schedules.CosineDecay, _cosine),
+    (schedules.CosineDecayRestarts, _restarts),
+)
+
+
+def _base(rng) -> schedules.LearningRateSchedule:
+    cls, draw = KERAS_DRAWS[int(rng.integers(len(KERAS_DRAWS)))]
+    return cls(**draw(rng))
+
+
+def _part(rng) -> schedules.LearningRateSchedule | float:
+    return _rate(rng) if rng.integers(4) == 0 else _base(rng)
+
+
+def _parts(rng) -> list[schedules.LearningRateSchedule | float]:
+    """Parts of the update, or now and then of the epoch, which Python computes."""
+    count = int(rng.integers(2, 5))
+    if rng.integers(3):
+        return [_part(rng) for _ in range(count)]
+    return [schedules.PerEpoch(_base(rng)) for _ in range(count)]
+
+
+def _join(rng) -> Config:
+    parts = _parts(rng)
+    boundaries = np.sort(rng.choice(int(_log(rng, 20, 1e5)), len(parts) - 1, replace=False))
+    return {
+        "schedules": parts,
+        "boundaries": boundaries.tolist(),
+        "restart": bool(rng.integers(2)),
+        "inclusive": bool(rng.integers(2)),
+    }
+
+
+def _offset(rng) -> Config:
+    return {
+        "schedule": _base(rng),
+        "offset": int(rng.choice([-1, 0, 1, 5, int(_log(rng, 1, 1e5))])),
+        "minimum": [None, 0, 1][int(rng.integers(3))],
+        "cast": bool(rng.integers(2)),
+    }
+
+
+def _clip(rng) -> Config:
+    low, high = sorted((_rate(rng), _rate(rng)))
+    bounds = ({"minimum": low}, {"maximum": high}, {"minimum": low, "maximum": high})
+    return {"schedule": _base(rng)} | bounds[int(rng.integers(3))]
+
+
+def _hold(rng) -> Config:
+    start, stop = sorted((int(_log(rng, 1, 1e3)), int(_log(rng, 1, 1e5))))
+    bounds = ({"start": start}, {"stop": stop}, {"start": start, "stop": stop})
+    return {"schedule": _base(rng)} | bounds[int(rng.integers(3))]
+
+
+def _repeat(rng) -> Config:
+    return {"schedule": _base(rng), "period": _length(rng)}
+
+
+def _per_epoch(rng) -> Config:
+    return {"schedule": _base(rng), "arithmetic": str(rng.choice(["float64", "float32"]))}
+
+
+def _per_update(rng) -> Config:
+    epochs = schedules.PerEpoch(**_per_epoch(rng))
+    return {
+        "schedule": epochs,
+        "steps_per_epoch": _length(rng),
+        "staircase": bool(rng.integers(2)),
+    }
+
+
+# --- warm-ups -----------------------------------------------------------------------------------
+
+
+def _warm_steps(rng) -> float:
+    return int(rng.choice([1, 2, 5, 10, 41, 500, int(_log(rng, 1, 1e5))]))
+
+
+def _warm_up(rng) -> Config:
+    slope = rng.integers(4) == 0
+    return {
+        "schedule": _part(rng),
+        "warmup_steps": _warm_steps(rng),
+        "warmup_target": None if rng.integers(2) else _rate(rng),
+        "initial_learning_rate": float(rng.choice([0.0, 1e-5, _rate(rng)])),
+        "power": 1.0 if slope else _or(rng, 1.0, 1.0, 2.0, 0.5, low=0.1, high=3.0),
+        "shift": bool(rng.integers(2)),
+        "counter": str(rng.choice(["step", "step + 1", "max(step, 1)"])),
+        "inclusive": bool(rng.integers(2)),
+        "slope": bool(slope),
+    }
+
+
+def _linear_warm_up(rng) -> Config:
+    return {
+        "after_warmup_lr_sched": _part(rng),
+        "warmup_steps": _warm_steps(rng),
+        "warmup_learning_rate": float(rng.choice([0.0, 0.0067, _rate(rng)])),
+    }
+
+
+def _polynomial_warm_up(rng) -> Config:
+    return {
+        "after_warmup_lr_sched": _part(rng),
+        "warmup_steps": _warm_steps(rng),
+        "power": _or(rng, 1.0, 2.0, 0.5, low=0.1, high=3.0),
+    }
+
+
+def _transformer_warm_up(rng) -> Config:
+    return {
+        "initial_learning_rate": _rate(rng),
+        "decay_schedule_fn": _part(rng),
+        "warmup_steps": _warm_steps(rng),
+        "power": _or(rng, 1.0, 2.0, 0.5, low=0.1, high=3.0),
+    }
+
+
+def _warm_up_cosine(rng) -> Config:
+    warm, hold = (int(rng.choice([0, 1, 7, int(_log(rng, 1, 1e4))])) for _ in range(2))
+    return {
+        "learning_rate_base": _rate(rng),
+        "total_steps": warm + hold + int(_log(rng, 1, 1e5)),
+        "warmup_learning_rate": float(rng.choice([0.0, 1e-5, _rate(rng)])),
+        "warmup_steps": warm,
+        "hold_base_rate_steps": hold,
+        "slope": bool(rng.integers(2)),
+    }
+
+
+COSINE = schedules.CosineDecay(0.1, 60)
+EXPONENTIAL = schedules.ExponentialDecay(0.1, 20, 0.5)
+HALVED = schedules.StepDecay(0.1, 0.5, 7)
 
 
 CASES = (
@@ -269,6 +420,236 @@ CASES = (
         ),
         lambda c: c["epochs_drop"],
         None,
+    ),
+    Case(
+        schedules.Constant,
+        None,
+        lambda rng: {"learning_rate": _rate(rng), "unit": str(rng.choice(["update", "epoch"]))},
+        ({"learning_rate": 0.1}, {"learning_rate": 0.1, "unit": "epoch"}),
+        lambda c: 10,
+        per_group=False,
+    ),
+    Case(
+        schedules.Join,
+        None,
+        _join,
+        (
+            {"schedules": [0.1, COSINE], "boundaries": [20]},
+            {
+                "schedules": [EXPONENTIAL, COSINE, EXPONENTIAL],
+                "boundaries": [9, 30],
+                "restart": False,
+                "inclusive": True,
+            },
+            {"schedules": [HALVED, schedules.PerEpoch(COSINE), 0.05], "boundaries": [4, 40.5]},
+        ),
+        lambda c: c["boundaries"][0],
+        per_group=False,
+    ),
+    Case(
+        schedules.Product,
+        None,
+        lambda rng: {"schedules": _parts(rng)},
+        ({"schedules": [EXPONENTIAL, COSINE, 0.5]}, {"schedules": [HALVED, 0.3]}),
+        lambda c: 20,
+        per_group=False,
+    ),
+    Case(
+        schedules.Sum,
+        None,
+        lambda rng: {"schedules": _parts(rng)},
+        ({"schedules": [0.01, EXPONENTIAL]}, {"schedules": [HALVED, 0.3]}),
+        lambda c: 20,
+        per_group=False,
+    ),
+    Case(
+        schedules.Scale,
+        None,
+        lambda rng: {"schedule": _base(rng), "factor": _or(rng, 2.0, 0.1, low=0.0, high=9.0)},
+        ({"schedule": EXPONENTIAL, "factor": 0.3}, {"schedule": HALVED, "factor": 2}),
+        lambda c: 20,
+        per_group=False,
+    ),
+    Case(
+        schedules.Offset,
+        None,
+        _offset,
+        (
+            {"schedule": COSINE, "offset": 10},
+            {"schedule": EXPONENTIAL, "offset": -1},
+            {"schedule": HALVED, "offset": 12.5, "minimum": 0},
+            {"schedule": COSINE, "offset": 10, "cast": True},
+        ),
+        lambda c: abs(c["offset"]) + 1,
+        per_group=False,
+    ),
+    Case(
+        schedules.Clip,
+        None,
+        _clip,
+        (
+            {"schedule": EXPONENTIAL, "minimum": 0.01},
+            {"schedule": HALVED, "minimum": 0.02, "maximum": 0.07},
+            {"schedule": EXPONENTIAL, "minimum": None, "maximum": COSINE},
+        ),
+        lambda c: 20,
+        per_group=False,
+    ),
+    Case(
+        schedules.Hold,
+        None,
+        _hold,
+        (
+            {"schedule": EXPONENTIAL, "start": 5, "stop": 30},
+            {"schedule": HALVED, "stop": 30.5},
+        ),
+        lambda c: c.get("stop") or c["start"],
+        per_group=False,
+    ),
+    Case(
+        schedules.Repeat,
+        None,
+        _repeat,
+        (
+            {"schedule": COSINE, "period": 40},
+            {"schedule": HALVED, "period": 17},
+            {"schedule": EXPONENTIAL, "period": 8.5},
+        ),
+        lambda c: c["period"],
+        per_group=False,
+    ),
+    Case(
+        schedules.PerEpoch,
+        None,
+        _per_epoch,
+        (
+            {"schedule": COSINE},
+            {"schedule": EXPONENTIAL, "arithmetic": "float32"},
+            {"schedule": schedules.WarmUp(COSINE, 5)},
+        ),
+        lambda c: 20,
+        per_group=False,
+    ),
+    Case(
+        schedules.PerUpdate,
+        None,
+        _per_update,
+        (
+            {"schedule": HALVED, "steps_per_epoch": 3},
+            {"schedule": HALVED, "steps_per_epoch": 3, "staircase": False},
+            {
+                "schedule": schedules.PerEpoch(EXPONENTIAL, arithmetic="float32"),
+                "steps_per_epoch": 2.5,
+            },
+        ),
+        lambda c: c["steps_per_epoch"],
+        per_group=False,
+    ),
+    Case(
+        schedules.InPython,
+        None,
+        lambda rng: {"schedule": _base(rng)},
+        ({"schedule": COSINE}, {"schedule": schedules.WarmUp(EXPONENTIAL, 5)}),
+        lambda c: 20,
+        per_group=False,
+    ),
+    Case(
+        schedules.WarmUp,
+        None,
+        _warm_up,
+        (
+            {"schedule": COSINE, "warmup_steps": 10},
+            {
+                "schedule": EXPONENTIAL,
+                "warmup_steps": 12,
+                "warmup_target": 0.2,
+                "initial_learning_rate": 1e-3,
+                "power": 2.0,
+                "shift": False,
+                "counter": "max(step, 1)",
+                "inclusive": True,
+            },
+            {"schedule": HALVED, "warmup_steps": 5, "slope": True, "counter": "step + 1"},
+            {"schedule": 0.1, "warmup_steps": 7},
+        ),
+        lambda c: c["warmup_steps"],
+        per_group=False,
+    ),
+    Case(
+        schedules.LinearWarmup,
+        None,
+        _linear_warm_up,
+        (
+            {
+                "after_warmup_lr_sched": COSINE,
+                "warmup_steps": 10,
+                "warmup_learning_rate": 0.0067,
+            },
+            {"after_warmup_lr_sched": 0.1, "warmup_steps": 10, "warmup_learning_rate": 0.0},
+        ),
+        lambda c: c["warmup_steps"],
+        per_group=False,
+    ),
+    Case(
+        schedules.PolynomialWarmUp,
+        None,
+        _polynomial_warm_up,
+        (
+            {"after_warmup_lr_sched": COSINE, "warmup_steps": 10},
+            {"after_warmup_lr_sched": 0.1, "warmup_steps": 10, "power": 2.0},
+        ),
+        lambda c: c["warmup_steps"],
+        per_group=False,
+    ),
+    Case(
+        schedules.BertWarmUp,
+        None,
+        _transformer_warm_up,
+        (
+            {"initial_learning_rate": 0.1, "decay_schedule_fn": COSINE, "warmup_steps": 10},
+            {
+                "initial_learning_rate": 0.1,
+                "decay_schedule_fn": 0.1,
+                "warmup_steps": 10,
+                "power": 0.5,
+            },
+        ),
+        lambda c: c["warmup_steps"],
+        per_group=False,
+    ),
+    Case(
+        schedules.TransformersWarmUp,
+        None,
+        _transformer_warm_up,
+        (
+            {"initial_learning_rate": 0.1, "decay_schedule_fn": COSINE, "warmup_steps": 10},
+            {
+                "initial_learning_rate": 0.1,
+                "decay_schedule_fn": 0.1,
+                "warmup_steps": 10,
+                "power": 0.5,
+            },
+        ),
+        lambda c: c["warmup_steps"],
+        per_group=False,
+    ),
+    Case(
+        schedules.WarmUpCosineDecay,
+        None,
+        _warm_up_cosine,
+        (
+            {"learning_rate_base": 0.1, "total_steps": 60},
+            {
+                "learning_rate_base": 0.1,
+                "total_steps": 50,
+                "warmup_learning_rate": 1e-3,
+                "warmup_steps": 8,
+                "hold_base_rate_steps": 5,
+            },
+            {"learning_rate_base": 0.1, "total_steps": 50, "warmup_steps": 8, "slope": False},
+        ),
+        lambda c: c["warmup_steps"] + c["hold_base_rate_steps"] or c["total_steps"],
+        per_group=False,
     ),
 )
 

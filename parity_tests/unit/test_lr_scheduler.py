@@ -36,7 +36,7 @@ def expected(case, config, steps=STEPS, **call) -> np.ndarray:
 def test_a_loop_follows_the_schedule(example, numerics):
     case, config = example
     optimizer = make_optimizer()
-    scheduler = case.scheduler(optimizer, **config, numerics=numerics)
+    scheduler = case.scheduler_on(optimizer, config, numerics=numerics)
     assert isinstance(scheduler, torch_lr.LRScheduler)
     assert_same_bits(drive(optimizer, scheduler)[:, 0], expected(case, config, numerics=numerics))
     assert scheduler.last_epoch == STEPS
@@ -72,11 +72,11 @@ def test_each_group_keeps_its_own_rate(example):
 def test_resume_at_every_step_into_fresh_objects(example):
     case, config = example
     optimizer = make_optimizer()
-    scheduler = case.scheduler(optimizer, **config)
+    scheduler = case.scheduler_on(optimizer, config)
     whole = expected(case, config)
     for step in range(STEPS):
         fresh_optimizer = make_optimizer()
-        fresh = case.scheduler(fresh_optimizer, **config)
+        fresh = case.scheduler_on(fresh_optimizer, config)
         states = through_file([optimizer.state_dict(), scheduler.state_dict()])
         for load in ((0, 1), (1, 0))[step % 2]:  # either order
             (fresh_optimizer, fresh)[load].load_state_dict(states[load])
@@ -92,7 +92,7 @@ def test_resume_at_every_step_into_fresh_objects(example):
 def test_going_on_from_last_epoch(example):
     case, config = example
     optimizer = make_optimizer()
-    scheduler = case.scheduler(optimizer, **config, last_epoch=16)
+    scheduler = case.scheduler_on(optimizer, config, last_epoch=16)
     assert scheduler.last_epoch == 17
     rows = drive(optimizer, scheduler, 30)[:, 0]
     assert_same_bits(rows, expected(case, config)[17:47])
@@ -103,7 +103,7 @@ def test_a_tensor_rate_is_filled_in_place(example):
     case, config = example
     optimizer = make_optimizer(0.1, tensor=True)
     tensor = optimizer.param_groups[0]["lr"]
-    scheduler = case.scheduler(optimizer, **config)
+    scheduler = case.scheduler_on(optimizer, config)
     assert_same_bits(drive(optimizer, scheduler)[:, 0], expected(case, config))
     assert optimizer.param_groups[0]["lr"] is tensor
     assert all(type(rate) is float for rate in scheduler.get_last_lr())
@@ -114,7 +114,7 @@ def test_a_tensor_rate_is_filled_in_place(example):
 def test_pickle_and_deepcopy_go_on_alike(example):
     case, config = example
     optimizer = make_optimizer()
-    scheduler = case.scheduler(optimizer, **config)
+    scheduler = case.scheduler_on(optimizer, config)
     drive(optimizer, scheduler, 20)
     for copied in (copy.deepcopy(scheduler), pickle.loads(pickle.dumps(scheduler))):
         assert copied.optimizer is not optimizer
@@ -130,7 +130,7 @@ def test_in_a_sequential_lr(example):
     case, config = example
     optimizer = make_optimizer()
     first = ScheduleLR(optimizer, lambda k: 0.5 / (1 + k))
-    second = case.scheduler(optimizer, **config)
+    second = case.scheduler_on(optimizer, config)
     third = lr_scheduler.PiecewiseConstantDecayLR(optimizer, [3], [0.75, 0.25])
     sequence = torch_lr.SequentialLR(optimizer, [first, second, third], milestones=[7, 40])
     whole = np.concatenate(
@@ -150,7 +150,7 @@ def resumed_sequence(case, config, stop):
         optimizer = make_optimizer()
         members = [
             ScheduleLR(optimizer, lambda k: 0.5 / (1 + k)),
-            case.scheduler(optimizer, **config),
+            case.scheduler_on(optimizer, config),
             lr_scheduler.PiecewiseConstantDecayLR(optimizer, [3], [0.75, 0.25]),
         ]
         return optimizer, torch_lr.SequentialLR(optimizer, members, milestones=[7, 40])

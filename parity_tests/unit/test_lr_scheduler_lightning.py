@@ -140,7 +140,7 @@ def test_every_named_class(pl, example):
     units = []
 
     def configure(optimizer):
-        scheduler = case.scheduler(optimizer, **config)
+        scheduler = case.scheduler_on(optimizer, config)
         units.append(scheduler.lightning_config()["interval"])
         return {"optimizer": optimizer, "lr_scheduler": scheduler.lightning_config()}
 
@@ -151,7 +151,7 @@ def test_every_named_class(pl, example):
     assert_same_bits(module.rates, case.build(config)(steps))
     if not per_update:
         return
-    wrong = make_module(pl, lambda o: ([o], [case.scheduler(o, **config)]), batches=4)
+    wrong = make_module(pl, lambda o: ([o], [case.scheduler_on(o, config)]), batches=4)
     with pytest.raises(RuntimeError, match=f"4 updates.*{case.name}.*{MEND}"):
         make_trainer(pl).fit(wrong)
 

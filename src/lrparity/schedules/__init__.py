@@ -15,6 +15,20 @@ dtype('float32')
 
 from lrparity.schedules._arithmetic import Numerics
 from lrparity.schedules._classic import StepDecay, TimeBasedDecay
+from lrparity.schedules._composition import (
+    Clip,
+    Constant,
+    Hold,
+    InPython,
+    Join,
+    Offset,
+    PerEpoch,
+    PerUpdate,
+    Product,
+    Repeat,
+    Scale,
+    Sum,
+)
 from lrparity.schedules._keras import (
     CosineDecay,
     CosineDecayRestarts,
@@ -30,20 +44,46 @@ from lrparity.schedules._schedule import (
     as_schedule,
 )
 from lrparity.schedules._serialization import deserialize, serialize
+from lrparity.schedules._warm_up import (
+    BertWarmUp,
+    LinearWarmup,
+    PolynomialWarmUp,
+    TransformersWarmUp,
+    WarmUp,
+    WarmUpCosineDecay,
+)
 
 __all__ = [
+    "BertWarmUp",
+    "Clip",
+    "Constant",
     "CosineDecay",
     "CosineDecayRestarts",
     "ExponentialDecay",
     "FunctionSchedule",
+    "Hold",
+    "InPython",
     "InverseTimeDecay",
+    "Join",
     "LearningRateSchedule",
+    "LinearWarmup",
     "Numerics",
+    "Offset",
+    "PerEpoch",
+    "PerUpdate",
     "PiecewiseConstantDecay",
     "PolynomialDecay",
+    "PolynomialWarmUp",
+    "Product",
+    "Repeat",
+    "Scale",
     "StepDecay",
+    "Sum",
     "TimeBasedDecay",
+    "TransformersWarmUp",
     "Unit",
+    "WarmUp",
+    "WarmUpCosineDecay",
     "as_schedule",
     "deserialize",
     "serialize",

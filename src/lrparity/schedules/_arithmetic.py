@@ -12,6 +12,9 @@ Grappler's rewriting, as far as learning rates meet it (TensorFlow 2.21, measure
 - a constant factor moves into a product that already has one, and the two are multiplied first,
   unless the product is used more than once (:meth:`Number.shared` says so);
 - ``x + 0`` and ``1 * x`` vanish;
+- a constant joins a difference of two unknowns that nothing else reads: ``(x - y) + c`` becomes
+  ``x + (c - y)``;
+- ``x / sqrt(y)`` becomes ``x`` times the reciprocal root of ``y``;
 - ``pow`` with a constant exponent of 1, 2, 3, 1/2, -1/2 or -1 becomes products and roots.
 """
 
@@ -135,6 +138,12 @@ class Number(ABC):
     def __rtruediv__(self, other: Operand) -> Self:
         return self.lift(other)._divide(self)
 
+    def __pow__(self, exponent: Operand) -> Self:
+        return self.power(exponent)
+
+    def __rpow__(self, base: Operand) -> Self:
+        return self.lift(base).power(self)
+
     def floor(self) -> Self:
         return self.variable(np.floor(self.value))
 
@@ -152,6 +161,10 @@ class Number(ABC):
 
     def sqrt(self) -> Self:
         return self.variable(np.sqrt(self.value))
+
+    def rsqrt(self) -> Self:
+        """``1 / sqrt(x)``, in two roundings as TensorFlow's ``rsqrt``."""
+        return self.variable(self.constant(1.0).value / np.sqrt(self.value))
 
     @abstractmethod
     def cos(self) -> Self: ...
@@ -257,10 +270,11 @@ class Graph(_Single):
     """The arithmetic that TensorFlow's graph optimiser leaves.
 
     A number is ``(factor * first) * second``, where ``factor`` is a constant that further constants
-    still join, and ``factor`` and ``second`` may be absent.
+    still join, and ``factor`` and ``second`` may be absent.  Two marks are read by the very next
+    operation only: that it is a difference of two unknowns, and that it is a root of something.
     """
 
-    __slots__ = ("_factor", "_first", "_is_constant", "_second")
+    __slots__ = ("_difference", "_factor", "_first", "_is_constant", "_radicand", "_second")
 
     def __init__(
         self,
@@ -269,11 +283,15 @@ class Graph(_Single):
         factor: np.float32 | None = None,
         second: Float32 | None = None,
         is_constant: bool = False,
+        difference: tuple[Float32, Float32] | None = None,
+        radicand: Float32 | None = None,
     ) -> None:
         self._first = first
         self._factor = factor
         self._second = second
         self._is_constant = is_constant
+        self._difference = difference
+        self._radicand = radicand
 
     @classmethod
     def variable(cls, value: Float32) -> Graph:
@@ -303,12 +321,19 @@ class Graph(_Single):
             return self
         if self._is(ZERO):
             return other
+        for number, constant in ((self, other), (other, self)):
+            if constant._is_constant and number._difference is not None:
+                minuend, subtrahend = number._difference
+                return Graph(float32.add(float32.subtract(constant._first, subtrahend), minuend))
         return self._folded(other, float32.add(self.value, other.value))
 
     def _subtract(self, other: Graph) -> Graph:
         if other._is(ZERO):
             return self
-        return self._folded(other, float32.subtract(self.value, other.value))
+        x, y = self.value, other.value
+        if self._is_constant or other._is_constant:
+            return self._folded(other, float32.subtract(x, y))
+        return Graph(float32.subtract(x, y), difference=(x, y))
 
     def _scaled(self, factor: Float32) -> Graph:
         if self._factor is not None:
@@ -330,7 +355,12 @@ class Graph(_Single):
     def _divide(self, other: Graph) -> Graph:
         if other._is_constant and not self._is_constant:
             return self._multiply(Graph(float32.divide(ONE, other._first), is_constant=True))
+        if other._radicand is not None:
+            return self._multiply(Graph(other._radicand).rsqrt())
         return self._folded(other, float32.divide(self.value, other.value))
+
+    def sqrt(self) -> Graph:
+        return Graph(float32.sqrt(self.value), radicand=self.value)
 
     def power(self, exponent: Operand) -> Graph:
         lifted = self.lift(exponent)
@@ -344,9 +374,9 @@ class Graph(_Single):
         if y == 3:
             return Graph(x, second=float32.multiply(x, x))
         if y == np.float32(0.5):
-            return Graph(float32.sqrt(x))
+            return self.sqrt()
         if y == np.float32(-0.5):
-            return Graph(float32.divide(ONE, float32.sqrt(x)))
+            return self.rsqrt()
         if y == -1:
             return Graph(float32.divide(ONE, x))
         return Graph(float32.power(x, y))

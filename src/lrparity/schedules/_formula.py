@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Self, cast
 
 import numpy as np
@@ -33,6 +35,8 @@ CHUNK = 2**15
 """Steps evaluated at a time, so that intermediate results stay in the processor's cache."""
 
 Arithmetic = Literal["float32", "float64"]
+Part = LearningRateSchedule | float
+"""What a part is once it is checked."""
 ScheduleLike = LearningRateSchedule | Callable[..., Any] | float
 """What a schedule can be made of: a schedule, a function of the step, or a constant."""
 
@@ -47,9 +51,9 @@ class ConfiguredSchedule(LearningRateSchedule):
 
     arithmetic: Arithmetic = "float32"
 
-    def __init_subclass__(cls, **arguments: Any) -> None:
+    def __init_subclass__(cls, *, abstract: bool = False, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        if not cls.__name__.startswith("_"):
+        if not abstract:
             register(cls)
 
     def _rates(self, step: Step, numerics: Numerics) -> np.float32 | Rates:
@@ -104,11 +108,11 @@ def _shown(value: Any) -> str:
     return f"[{', '.join(map(_shown, value))}]" if isinstance(value, tuple) else repr(value)
 
 
-class FormulaSchedule(ConfiguredSchedule):
+class FormulaSchedule(ConfiguredSchedule, abstract=True):
     """A shipped schedule that TensorFlow computes: float32, in both numerics."""
 
 
-class PythonSchedule(ConfiguredSchedule):
+class PythonSchedule(ConfiguredSchedule, abstract=True):
     """A shipped schedule that a Python callback computes: float64, rounded when it is assigned."""
 
     arithmetic = "float64"
@@ -124,6 +128,30 @@ def part(name: str, value: Any) -> LearningRateSchedule | float:
     if isinstance(value, LearningRateSchedule) or (callable(value) and not hasattr(value, "item")):
         return as_schedule(value, name)
     return check.schedule_rate(name, value)
+
+
+class ComposedSchedule(ConfiguredSchedule, abstract=True):
+    """What compositions share."""
+
+    def _settle_parts(self, **parts: Any) -> None:
+        """Store the parts, and take over their unit and arithmetic."""
+        made = {
+            name: _several(name, value) if name == "schedules" else part(name, value)
+            for name, value in parts.items()
+        }
+        several = [one if isinstance(one, tuple) else (one,) for one in made.values()]
+        flat = [one for some in several for one in some]
+        names = " and ".join(f"`{name}`" for name in made)
+        self._settle(unit=joint_unit(names, flat), arithmetic=joint_arithmetic(flat), **made)
+
+
+def _several(name: str, value: Any) -> tuple[Part, ...]:
+    if not isinstance(value, list | tuple) or not value:
+        raise TypeError(
+            f"Argument `{name}` must be a list of schedules, with one at least. "
+            f"Received: {name}={value!r}."
+        )
+    return tuple(part(f"{name}[{i}]", one) for i, one in enumerate(value))
 
 
 def joint_unit(names: str, parts: Iterable[LearningRateSchedule | float]) -> Unit:
@@ -158,7 +186,9 @@ def asked(schedule: LearningRateSchedule | float, number: type[Number], moment: 
     if isinstance(schedule, ConfiguredSchedule):
         if issubclass(number, Double) and number.keeps_parts and schedule.arithmetic == "float32":
             return number.variable(schedule._at(Eager, _as_float32(moment)).value)
-        return schedule._at(number, moment)
+        rate = schedule._at(number, moment)
+        # What stands in a branch of TensorFlow's is an unknown to the formula around it.
+        return rate if isinstance(rate, number) else number.variable(rate.value)
     if number is Graph:
         schedule(0, numerics="graph")  # which says why not
     step = moment.value if isinstance(moment, Number) else moment
@@ -178,6 +208,53 @@ def _dtype(number: type[Number]) -> type[np.float32] | type[np.float64]:
     return np.float64 if issubclass(number, Double) else np.float32
 
 
+def piecewise(
+    number: type[Number],
+    moment: Moment,
+    edges: Sequence[float],
+    branches: Sequence[Callable[[Moment], Number]],
+    *,
+    inclusive: bool = False,
+) -> Number:
+    """One branch up to each edge (``step < edge``; ``<=`` if inclusive), the next one from it on.
+
+    A branch is asked for its own steps only: a function of the user's is not called elsewhere, and
+    what is undefined elsewhere does not fail.  TensorFlow's graph computes all and takes one.
+    """
+    step = raw(moment)
+    which = np.asarray(np.searchsorted(edges, step, side="left" if inclusive else "right"))
+    if not isinstance(step, np.ndarray):
+        return branches[int(which)](moment)
+    if number is Graph:
+        result = branches[0](moment)
+        for i, branch in enumerate(branches[1:], start=1):
+            result = number.variable(np.where(which >= i, branch(moment).value, result.value))
+        return result
+    rates = np.empty(step.shape, np.float64 if issubclass(number, Double) else np.float32)
+    for i in np.unique(which).tolist():
+        mask = which == i
+        inside = number.variable(step[mask]) if isinstance(moment, Number) else step[mask]
+        rates[mask] = branches[i](inside).value
+    return number.variable(rates)
+
+
+def increasing(name: str, values: Any) -> tuple[float, ...]:
+    """Steps that increase strictly, each a finite number."""
+    if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
+        raise TypeError(
+            f"Argument `{name}` must be a list of numbers. Received: {name}={values!r}."
+        )
+    steps = tuple(check.number(name, one) for one in values)
+    if not all(math.isfinite(one) for one in steps):
+        raise ValueError(f"Argument `{name}` must be finite. Received: {name}={list(steps)}.")
+    if any(low >= high for low, high in itertools.pairwise(steps)):
+        raise ValueError(
+            f"Argument `{name}` must increase strictly, so that no two pieces overlap. "
+            f"Received: {name}={list(steps)}. Sort it, and leave out what is there twice."
+        )
+    return steps
+
+
 # --- moments --------------------------------------------------------------------------------------
 
 
@@ -185,8 +262,8 @@ def later(moment: Moment, offset: float, number: type[Number]) -> Moment:
     """``step - offset``; whole steps stay whole."""
     if isinstance(moment, Number):
         return moment - offset
-    if isinstance(offset, int):
-        return moment - moment.dtype.type(offset)
+    if isinstance(offset, int) and moment.dtype.kind == "i":
+        return cast("Step", moment - np.int64(offset))
     return number.of_moment(moment) - offset
 
 

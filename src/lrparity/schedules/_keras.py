@@ -22,7 +22,7 @@ from lrparity.schedules._formula import FormulaSchedule, raw
 
 
 @dataclass(frozen=True, repr=False)
-class _DecayPerSteps(FormulaSchedule):
+class _DecayPerSteps(FormulaSchedule, abstract=True):
     """The arguments of ``ExponentialDecay`` and ``InverseTimeDecay``."""
 
     initial_learning_rate: float
