@@ -19,6 +19,7 @@ import tf_keras
 
 import keras_side
 import plateau_recorder
+import record_origins
 from goldens import DECAY_VERSIONS, FOLDER, UPDATES, Golden, goldens
 from lrparity.trajectory import Trajectory, compare, provenance
 
@@ -147,6 +148,7 @@ def main() -> None:
             new.save(golden.path)
         print(f"{'kept' if same else 'recorded':8} {golden.path.name}")
     plateau_recorder.main()
+    record_origins.main()
 
 
 if __name__ == "__main__":

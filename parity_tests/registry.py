@@ -27,6 +27,7 @@ class Case:
         period: a number of steps around whose multiples things happen.
         keras: the name in ``keras.optimizers.schedules``, or None.
         per_group: whether the torch class can take each group's own rate.
+        graph: whether numerics="graph" is known.
     """
 
     cls: type[schedules.LearningRateSchedule]
@@ -36,6 +37,7 @@ class Case:
     period: Callable[[Config], float]
     keras: str | None = None
     per_group: bool = True
+    graph: bool = True
 
     @property
     def name(self) -> str:
@@ -196,6 +198,11 @@ def _parts(rng) -> list[schedules.LearningRateSchedule | float]:
     if rng.integers(3):
         return [_part(rng) for _ in range(count)]
     return [schedules.PerEpoch(_base(rng)) for _ in range(count)]
+
+
+def _factors(rng) -> list[schedules.LearningRateSchedule | float]:
+    """Constants first: elsewhere numerics="graph" is not known."""
+    return sorted(_parts(rng), key=lambda one: not isinstance(one, float))
 
 
 def _join(rng) -> Config:
@@ -449,8 +456,8 @@ CASES = (
     Case(
         schedules.Product,
         None,
-        lambda rng: {"schedules": _parts(rng)},
-        ({"schedules": [EXPONENTIAL, COSINE, 0.5]}, {"schedules": [HALVED, 0.3]}),
+        lambda rng: {"schedules": _factors(rng)},
+        ({"schedules": [0.5, EXPONENTIAL, COSINE]}, {"schedules": [HALVED, 0.3]}),
         lambda c: 20,
         per_group=False,
     ),
@@ -461,6 +468,7 @@ CASES = (
         ({"schedules": [0.01, EXPONENTIAL]}, {"schedules": [HALVED, 0.3]}),
         lambda c: 20,
         per_group=False,
+        graph=False,
     ),
     Case(
         schedules.Scale,
@@ -660,6 +668,7 @@ def has_twin(case: Case, config: Config) -> bool:
 
 
 KERAS_CASES = tuple(case for case in CASES if case.keras)
+GRAPH_CASES = tuple(case for case in CASES if case.graph)
 EXAMPLES = tuple((case, config) for case in CASES for config in case.examples)
 
 

@@ -15,7 +15,7 @@ Grappler's rewriting, as far as learning rates meet it (TensorFlow 2.21, measure
 - a constant joins a difference of two unknowns that nothing else reads: ``(x - y) + c`` becomes
   ``x + (c - y)``;
 - ``x / sqrt(y)`` becomes ``x`` times the reciprocal root of ``y``;
-- ``pow`` with a constant exponent of 1, 2, 3, 1/2, -1/2 or -1 becomes products and roots.
+- ``pow`` with a constant exponent of 0, 1, 2, 3, 1/2, -1/2 or -1 becomes products and roots.
 """
 
 from __future__ import annotations
@@ -100,6 +100,14 @@ class Number(ABC):
     @abstractmethod
     def power(self, exponent: Operand) -> Self:
         """``self ** exponent``, TensorFlow's ``pow``."""
+
+    def product_of_several(self) -> Self:
+        """The same number, marked as a product of numbers that the step decides.
+
+        TensorFlow lets a constant join one of them, and which one depends on the names that its
+        operations have in somebody's program.
+        """
+        return self
 
     @abstractmethod
     def shared(self) -> Self:
@@ -274,7 +282,15 @@ class Graph(_Single):
     operation only: that it is a difference of two unknowns, and that it is a root of something.
     """
 
-    __slots__ = ("_difference", "_factor", "_first", "_is_constant", "_radicand", "_second")
+    __slots__ = (
+        "_difference",
+        "_factor",
+        "_first",
+        "_is_constant",
+        "_of_several",
+        "_radicand",
+        "_second",
+    )
 
     def __init__(
         self,
@@ -292,6 +308,7 @@ class Graph(_Single):
         self._is_constant = is_constant
         self._difference = difference
         self._radicand = radicand
+        self._of_several = False
 
     @classmethod
     def variable(cls, value: Float32) -> Graph:
@@ -335,7 +352,18 @@ class Graph(_Single):
             return self._folded(other, float32.subtract(x, y))
         return Graph(float32.subtract(x, y), difference=(x, y))
 
+    def product_of_several(self) -> Graph:
+        product = Graph(self.value)
+        product._of_several = True
+        return product
+
     def _scaled(self, factor: Float32) -> Graph:
+        if self._of_several:
+            raise ValueError(
+                "numerics='graph' is not known for a constant times a product of schedules: which "
+                "factor it joins depends on the names of the operations in the program. Put the "
+                "constant first, Product([constant, schedule, schedule]), or use numerics='eager'."
+            )
         if self._factor is not None:
             factor = float32.multiply(factor, self._factor)
         return Graph(self._first, factor=np.float32(factor), second=self._second)
@@ -367,6 +395,8 @@ class Graph(_Single):
         x, y = self.value, lifted.value
         if self._is_constant or not lifted._is_constant:
             return self._folded(lifted, float32.power(x, y))
+        if y == 0:
+            return self.constant(1.0)
         if y == 1:
             return self
         if y == 2:

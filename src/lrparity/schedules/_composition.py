@@ -18,7 +18,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from lrparity import _validation as check
-from lrparity.schedules._arithmetic import AllDouble, Moment, Number
+from lrparity.schedules._arithmetic import AllDouble, Graph, Moment, Number
 from lrparity.schedules._formula import (
     Arithmetic,
     ComposedSchedule,
@@ -180,7 +180,8 @@ class Product(_Several):
         name: without effect.
 
     Raises:
-        ValueError: factors that count different units.
+        ValueError: factors that count different units; ``numerics="graph"`` with a constant after two
+            schedules, which compiled TensorFlow may multiply into either.
         TypeError: not a list of schedules.
 
     Source: ``schedule(step) * factor(step)`` of hand-written Keras schedules.  torch's
@@ -193,6 +194,10 @@ class Product(_Several):
     """
 
     operation = operator.mul
+
+    def _at(self, number: type[Number], moment: Moment) -> Number:
+        product = super()._at(number, moment)
+        return product.product_of_several() if len(self._parts()) > 1 else product
 
 
 @dataclass(frozen=True, repr=False)
@@ -208,7 +213,8 @@ class Sum(_Several):
         name: without effect.
 
     Raises:
-        ValueError: terms that count different units.
+        ValueError: terms that count different units; ``numerics="graph"``, because compiled
+            TensorFlow adds in an order that depends on the program around.
         TypeError: not a list of schedules.
 
     Source: ``min_lr + schedule(step)`` of hand-written Keras schedules.  torch has no such class.
@@ -219,6 +225,14 @@ class Sum(_Several):
     """
 
     operation = operator.add
+
+    def _at(self, number: type[Number], moment: Moment) -> Number:
+        if number is Graph:
+            raise ValueError(
+                "numerics='graph' is not known for a Sum: TensorFlow adds up several terms in an "
+                "order that depends on the program around them. Use numerics='eager'."
+            )
+        return super()._at(number, moment)
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,0 +1,93 @@
+"""Compositions and warm-ups against the same thing written in TensorFlow, as Keras projects do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import composed_twins
+import keras_side
+import registry
+from bits import assert_same_bits, differing
+from lrparity import schedules
+from registry import CASES
+
+COMPOSED = [case for case in CASES if case.name in composed_twins.TWINS]
+
+
+def drawn(case, rng):
+    """A schedule that TensorFlow computes, with steps that matter."""
+    while True:
+        config = case.draw(rng)
+        schedule = case.build(config)
+        if schedule.unit == "update" and schedule.arithmetic == "float32":
+            steps = case.steps(config, rng, n=10)
+            return schedule, rng.permutation(steps)[:40]
+
+
+@pytest.mark.parametrize("case", COMPOSED, ids=lambda case: case.name)
+def test_reported_rates_have_no_differing_bit(case, seed):
+    rng = case.generator(seed)
+    for _ in range(12):
+        schedule, steps = drawn(case, rng)
+        expected = keras_side.eager(composed_twins.twin(schedule), steps)
+        assert_same_bits(schedule(steps), expected, steps, f"seed {seed}, {schedule!r}")
+
+
+# A schedule of the epoch is asked by a callback, never inside the graph.
+IN_GRAPH = [case for case in COMPOSED if case.graph and case.name != "PerUpdate"]
+
+
+@pytest.mark.parametrize("case", IN_GRAPH, ids=lambda case: case.name)
+def test_applied_rates_have_no_differing_bit(case, seed):
+    rng = case.generator(seed)
+    for _ in range(12):
+        schedule, steps = drawn(case, rng)
+        expected = keras_side.traced(composed_twins.twin(schedule), steps)
+        actual = schedule(steps, numerics="graph")
+        assert_same_bits(actual, expected, steps, f"seed {seed}, {schedule!r}, graph")
+
+
+def nested(rng, depth: int = 2):
+    """A composition of compositions."""
+    if not depth:
+        return registry._base(rng)
+    parts = [nested(rng, depth - 1) for _ in range(2)]
+    steps = int(rng.integers(1, 900))
+    return (
+        schedules.Scale(parts[0], float(rng.uniform(0.1, 3))),
+        schedules.Clip(parts[0], minimum=1e-4),
+        schedules.WarmUp(parts[0], steps),
+        schedules.Offset(parts[0], steps),
+        schedules.Hold(parts[0], stop=steps),
+        schedules.Join(parts, [steps]),
+        schedules.Repeat(parts[0], steps),
+        schedules.Product([registry._base(rng), parts[1]]),
+    )[int(rng.integers(8))]
+
+
+def test_nested_compositions_have_no_differing_bit(seed):
+    rng = np.random.default_rng(seed)
+    known = 0
+    for _ in range(60):
+        schedule = nested(rng)
+        steps = np.unique(rng.integers(0, 2000, 20))
+        twin = composed_twins.twin(schedule)
+        message = f"seed {seed}, {schedule!r}"
+        assert_same_bits(schedule(steps), keras_side.eager(twin, steps), steps, message)
+        try:
+            actual = schedule(steps, numerics="graph")
+        except ValueError as error:
+            if "a constant times a product" in str(error):
+                continue
+            raise
+        known += 1
+        assert_same_bits(actual, keras_side.traced(twin, steps), steps, f"{message}, graph")
+    assert known > 40
+
+
+def test_a_warm_up_one_step_off_is_seen():
+    schedule = schedules.WarmUp(schedules.CosineDecay(0.1, 100), 10)
+    steps = np.arange(40)
+    twin = composed_twins.warmed_up(schedule.schedule, 11, shift=True)
+    assert differing(schedule(steps), keras_side.eager(twin, steps)).sum() > 30
