@@ -11,6 +11,7 @@ import pytest
 from demo_parts import data, tutorial
 from examples_side import EXAMPLES, run_python
 from lrparity.schedules import CosineDecay, StepDecay, TimeBasedDecay
+from registry import CASES
 
 EPOCHS = 3
 
@@ -192,6 +193,19 @@ def test_plain_torch_loop_needs_neither_keras_nor_lightning():
         assert line[4] == f"{schedule(batches * epoch):.9f}"
     losses = [float(line[-1]) for line in lines]
     assert losses[-1] < 0.1 * losses[0]
+
+
+def test_the_gallery_shows_every_schedule(tmp_path):
+    out = tmp_path / "gallery.png"
+    finished = run_python(str(EXAMPLES / "gallery.py"), "--out", str(out))
+    assert finished.returncode == 0, finished.stderr
+    assert f"{len(CASES)} schedules are in {out}" in finished.stdout
+    assert out.read_bytes().startswith(b"\x89PNG")
+    assert out.stat().st_size > 100_000
+    assert (EXAMPLES / "gallery.png").stat().st_size > 100_000
+    text = (EXAMPLES / "gallery.py").read_text()
+    for case in CASES:
+        assert text.count(f"Panel(s.{case.name}(") + text.count(f"s.{case.name}(") >= 1, case.name
 
 
 # --- options and data -----------------------------------------------------------------------------

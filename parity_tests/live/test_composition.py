@@ -7,10 +7,10 @@ import pytest
 
 import composed_twins
 import keras_side
-import registry
 from bits import assert_same_bits, differing
 from lrparity import schedules
 from registry import CASES
+from registry_rows.of_compositions import base
 
 COMPOSED = [case for case in CASES if case.name in composed_twins.TWINS]
 
@@ -51,7 +51,7 @@ def test_applied_rates_have_no_differing_bit(case, seed):
 def nested(rng, depth: int = 2):
     """A composition of compositions."""
     if not depth:
-        return registry._base(rng)
+        return base(rng)
     parts = [nested(rng, depth - 1) for _ in range(2)]
     steps = int(rng.integers(1, 900))
     return (
@@ -62,7 +62,7 @@ def nested(rng, depth: int = 2):
         schedules.Hold(parts[0], stop=steps),
         schedules.Join(parts, [steps]),
         schedules.Repeat(parts[0], steps),
-        schedules.Product([registry._base(rng), parts[1]]),
+        schedules.Product([base(rng), parts[1]]),
     )[int(rng.integers(8))]
 
 

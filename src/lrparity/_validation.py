@@ -75,6 +75,28 @@ def positive(name: str, value: Any) -> int | float:
     return result
 
 
+def whole_number(name: str, value: Any, least: int) -> int:
+    """A whole number; ``10.0`` will do, because ``numpy.ceil`` returns that."""
+    result = number(name, value)
+    if result < least or result % 1:
+        raise ValueError(
+            f"Argument `{name}` must be a whole number of at least {least}. "
+            f"Received: {name}={value!r}."
+        )
+    return int(result)
+
+
+def fraction(name: str, value: Any) -> float:
+    """A part of the whole: from 0 to 1."""
+    result = float(number(name, value))
+    if not 0 <= result <= 1:
+        raise ValueError(
+            f"Argument `{name}` must be between 0 and 1, 0.1 for 10 percent. "
+            f"Received: {name}={value!r}."
+        )
+    return result
+
+
 def flag(name: str, value: Any) -> bool:
     """True or False."""
     if not isinstance(value, bool | np.bool_ | int) or value not in (0, 1):

@@ -152,6 +152,10 @@ class Number(ABC):
     def __rpow__(self, base: Operand) -> Self:
         return self.lift(base).power(self)
 
+    def __mod__(self, other: Operand) -> Self:
+        """Python's ``x % y``, which has the sign of y."""
+        return self.variable(np.mod(self.value, self.lift(other).value))
+
     def floor(self) -> Self:
         return self.variable(np.floor(self.value))
 

@@ -25,6 +25,7 @@ from lrparity.schedules._formula import (
     ConfiguredSchedule,
     ScheduleLike,
     asked,
+    counted_in_whole,
     increasing,
     joint_arithmetic,
     later,
@@ -471,12 +472,10 @@ class Repeat(ComposedSchedule):
         )
 
     def _at(self, number: type[Number], moment: Moment) -> Number:
-        step = raw(moment)
-        if isinstance(self.period, int) and step.dtype.kind == "i":
-            local = cast("Moment", np.mod(step, np.int64(self.period)))
+        if counted_in_whole(moment, self.period):
+            local = cast("Moment", np.mod(raw(moment), np.int64(self.period)))
         else:
-            value = number.of_moment(moment).value
-            local = number.variable(value % number.constant(self.period).value)
+            local = number.of_moment(moment) % self.period
         return asked(self.schedule, number, local)  # type: ignore[arg-type]
 
 
@@ -624,7 +623,7 @@ class PerUpdate(ConfiguredSchedule):
     def _at(self, number: type[Number], moment: Moment) -> Number:
         if not self.staircase:
             epoch: Moment = number.of_moment(moment) / self.steps_per_epoch
-        elif isinstance(self.steps_per_epoch, int) and raw(moment).dtype.kind == "i":
+        elif counted_in_whole(moment, self.steps_per_epoch):
             epoch = cast("Moment", np.floor_divide(raw(moment), np.int64(self.steps_per_epoch)))
         else:
             epoch = (number.of_moment(moment) / self.steps_per_epoch).floor()
@@ -647,19 +646,13 @@ def _in_python(schedule: LearningRateSchedule, number: type[Number], moment: Mom
 
 
 def _clamped(moment: Moment, low: float, high: float, number: type[Number]) -> Moment:
-    step = raw(moment)
-    whole = all(isinstance(one, int) or math.isinf(one) for one in (low, high))
-    if isinstance(moment, Number) or not (whole and step.dtype.kind == "i"):
+    bounds = [bound for bound in (low, high) if math.isfinite(bound)]
+    if not counted_in_whole(moment, *bounds):
         result = number.of_moment(moment)
         if low > -math.inf:
             result = result.maximum(low)
         return result.minimum(high) if high < math.inf else result
-    limits = np.iinfo(np.int64)
-    return cast(
-        "Moment",
-        np.clip(
-            step,
-            limits.min if math.isinf(low) else int(low),
-            limits.max if math.isinf(high) else int(high),
-        ),
-    )
+    step: Any = raw(moment)
+    if low > -math.inf:
+        step = np.maximum(step, np.int64(low))
+    return cast("Moment", np.minimum(step, np.int64(high)) if high < math.inf else step)

@@ -260,11 +260,15 @@ def increasing(name: str, values: Any) -> tuple[float, ...]:
 
 def later(moment: Moment, offset: float, number: type[Number]) -> Moment:
     """``step - offset``; whole steps stay whole."""
-    if isinstance(moment, Number):
-        return moment - offset
-    if isinstance(offset, int) and moment.dtype.kind == "i":
-        return cast("Step", moment - np.int64(offset))
+    if counted_in_whole(moment, offset):
+        return cast("Step", raw(moment) - np.int64(offset))
     return number.of_moment(moment) - offset
+
+
+def counted_in_whole(moment: Moment, *amounts: float) -> bool:
+    """Whether an integer step meets whole numbers only, so that it may stay an integer."""
+    whole = all(float(amount).is_integer() for amount in amounts)
+    return whole and not isinstance(moment, Number) and moment.dtype.kind == "i"
 
 
 def raw(moment: Moment) -> NDArray[Any] | np.number[Any]:

@@ -69,7 +69,7 @@ class _WarmedUp(ComposedSchedule, abstract=True):
         A constructor asks for it once, eagerly; to the graph it is an input, and no constant.
         """
         at = 0 if shift else warmup_steps
-        moment = np.int64(at) if isinstance(at, int) else np.float32(at)
+        moment = np.int64(at) if float(at).is_integer() else np.float32(at)
         arithmetic = number if issubclass(number, Double) else Eager
         return number.variable(asked(schedule, arithmetic, moment).value)
 
