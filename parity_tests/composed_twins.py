@@ -147,7 +147,9 @@ def warmed_up(
     slope: bool = False,
 ) -> Function:
     function = twin(base)
-    # A class asks for it in its constructor.
+    if target is None and isinstance(base, float):
+        target = base
+    # A class asks the base for it in its constructor.
     top = (
         function(tf.constant(0 if shift else warmup_steps, tf.int64)) if target is None else target
     )
@@ -162,8 +164,7 @@ def warmed_up(
         if slope:
             warm = line * passed + start
         else:
-            difference = tf.constant(top, tf.float32) if target is not None else top
-            warm = (difference - start) * tf.pow(passed / warmup_steps, power) + start
+            warm = (top - start) * tf.pow(passed / warmup_steps, power) + start
         during = step <= warmup_steps if inclusive else step < warmup_steps
         return tf.cond(
             during,
@@ -202,8 +203,8 @@ def warm_up_cosine(part: schedules.WarmUpCosineDecay) -> Function:
         if warmup and part.slope:
             result = tf.where(step < warmup, (base - start) / warmup * moment + start, result)
         elif warmup:
-            difference = tf.constant(base) - start
-            result = tf.where(step < warmup, difference * (moment / warmup) + start, result)
+            line = (base - start) * (moment / warmup) + start
+            result = tf.where(step < warmup, line, result)
         return tf.where(step > part.total_steps, 0.0, result)
 
     return rate

@@ -88,7 +88,8 @@ def ramp(
     if slope:  # Python computes it, once
         top = float(target.value) if isinstance(target, Number) else target
         return (top - start) / warmup_steps * passed + start
-    difference = (target if isinstance(target, Number) else number.constant(target)) - start
+    # Two Python floats are subtracted in Python; what a schedule answered is a tensor.
+    difference = target - start if isinstance(target, Number) else number.constant(target - start)
     return difference * (passed / warmup_steps).power(power) + start
 
 
@@ -134,7 +135,9 @@ class WarmUp(_WarmedUp):
         name: without effect.
 
     It computes in float32 if TensorFlow computes the base, in both numerics, and else in Python's
-    float64.  A negative step extrapolates.  Past its end the base answers.
+    float64.  The difference of two plain numbers is taken in float64 first, as Python does; what a
+    schedule answers is a float32 tensor.  A negative step extrapolates.  Past its end the base
+    answers.
 
     Raises:
         ValueError: ``warmup_steps`` is negative, or 0 with ``inclusive``; ``slope`` with a power; an
@@ -192,13 +195,16 @@ class WarmUp(_WarmedUp):
         )
 
     def _at(self, number: type[Number], moment: Moment) -> Number:
+        target = self.warmup_target
+        if target is None and isinstance(self.schedule, float):
+            target = self.schedule
         return self._warmed_up(
             number,
             moment,
             self.schedule,  # type: ignore[arg-type]
             self.warmup_steps,
             start=self.initial_learning_rate,
-            target=self.warmup_target,
+            target=target,
             power=self.power,
             counter=self.counter,
             shift=self.shift,
