@@ -988,3 +988,20 @@ def test_a_step_that_is_no_method_can_be_scheduled():
     for rate in rates:
         moved -= np.float32(rate)
     assert weight.item() == moved
+
+
+@pytest.mark.parametrize("draws", [2, 5, 5000])
+def test_numbers_that_end_within_a_block(draws):
+    """What can be told is told; the step past the end raises, and changes nothing."""
+    noise = np.linspace(-1.0, 1.0, draws).tolist()
+    schedule = schedules.NoisyLinearCosineDecay(0.1, 6000, noise=noise)
+    optimizer = make_optimizer()
+    scheduler = ScheduleLR(optimizer, schedule)
+    rows = drive(optimizer, scheduler, draws - 1)[:, 0]
+    rates = [*rows, rates_of(optimizer)[0]]
+    assert_same_bits(rates, schedule(np.arange(draws)))
+    optimizer.step()
+    with pytest.raises(ValueError, match=f"has {draws} draws"):
+        scheduler.step()
+    assert scheduler.last_epoch == draws - 1
+    assert rates_of(optimizer)[0] == rates[-1]

@@ -388,16 +388,28 @@ class ScheduleLR(LRScheduler):
         self._seen_scales: tuple[Any, ...] = ()
         self._uniform = self._scaled = self._as_they_are = False
 
+    def _block(self) -> list[NDArray[np.float32]] | None:
+        """The rates of many steps, or None where one must be asked for at a time.
+
+        A function of the user's may look at the training or count its calls, and it or a list of
+        numbers may end some steps ahead.
+        """
+        if not self._shipped:
+            return None
+        steps = np.arange(self.last_epoch, self.last_epoch + BLOCK)
+        try:
+            return [one(steps, numerics=self.numerics) for one in self._distinct]
+        except Exception:  # of the step itself it comes again
+            return None
+
     def _fill_table(self, seen_scales: tuple[Any, ...]) -> None:
         """Compute the rates from ``last_epoch`` on: a block of them if that is safe, else one."""
         scales = [lr_scale(scale, i) for i, scale in enumerate(seen_scales)]
-        schedules = self._distinct
-        if self._shipped:
-            steps = np.arange(self.last_epoch, self.last_epoch + BLOCK)
-            rates = [one(steps, numerics=self.numerics) for one in schedules]
-        else:  # a user's function may look at the training, fail past its end, or count its calls
-            singles = [self._rate(one, self.last_epoch) for one in schedules]
-            if self._as_they_are and seen_scales == self._seen_scales:
+        rates = self._block()
+        if rates is None:
+            singles = [self._rate(one, self.last_epoch) for one in self._distinct]
+            single = self._table_size == 1 and self._as_they_are
+            if single and seen_scales == self._seen_scales:
                 self._refill(singles)
                 return
             rates = [np.array([rate], np.float32) for rate in singles]
