@@ -31,6 +31,7 @@ from lrparity.schedules import (
     PiecewiseConstantDecay,
     StepDecay,
 )
+from registry import EXAMPLES, example_id
 
 BATCHES = 4
 COSINE = CosineDecay(0.05, 11, alpha=0.1, warmup_target=0.2, warmup_steps=3)
@@ -101,6 +102,26 @@ def fit(module, *callbacks, **arguments):
 
 def expected(schedule, count, start=0):
     return schedule(np.arange(start, start + count)).tolist()
+
+
+# --- every schedule ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=example_id)
+def test_every_schedule_drives_and_goes_on_from_a_checkpoint(example, tmp_path):
+    case, config = example
+    schedule, updates = case.build(config), 3 * BATCHES
+    whole = expected(schedule, updates)
+    if schedule.unit == "epoch":
+        whole = np.repeat(expected(schedule, 3), BATCHES).tolist()
+    module = Module()
+    trainer = fit(module, ScheduleLR(schedule), max_epochs=1)
+    trainer.save_checkpoint(tmp_path / "first.ckpt")
+    resumed = Module()
+    going_on = make_trainer(ScheduleLR(case.build(config)))
+    going_on.fit(resumed, loader(), ckpt_path=tmp_path / "first.ckpt")
+    assert_same_bits(module.rates[0], whole[:BATCHES])
+    assert_same_bits(resumed.rates[0], whole[BATCHES:])
 
 
 # --- which optimizers ------------------------------------------------------------------------------
