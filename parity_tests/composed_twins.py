@@ -35,8 +35,8 @@ def single(step: Any) -> Any:
 
 def whole_or_single(step: Any, number: float) -> tuple[Any, Any]:
     """The step and a number in one dtype: whole if both are."""
-    if isinstance(number, int) and step.dtype.is_integer:
-        return step, tf.constant(number, step.dtype)
+    if isinstance(number, int) and tf.as_dtype(step.dtype).is_integer:
+        return tf.convert_to_tensor(step), tf.constant(number, step.dtype)
     return single(step), tf.constant(number, tf.float32)
 
 

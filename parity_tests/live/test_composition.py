@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 
@@ -84,6 +85,29 @@ def test_nested_compositions_have_no_differing_bit(seed):
         known += 1
         assert_same_bits(actual, keras_side.traced(twin, steps), steps, f"{message}, graph")
     assert known > 40
+
+
+class Twin(keras.optimizers.schedules.LearningRateSchedule):
+    """A composition as an optimizer takes it."""
+
+    def __init__(self, schedule):
+        self.function = composed_twins.twin(schedule)
+
+    def __call__(self, step):
+        return self.function(step)
+
+
+@pytest.mark.parametrize("case", IN_GRAPH, ids=lambda case: case.name)
+def test_in_a_compiled_fit(case):
+    for config in case.examples:
+        schedule = case.build(config)
+        if schedule.unit == "epoch" or schedule.arithmetic == "float64":
+            continue
+        optimizer = keras.optimizers.SGD(Twin(schedule))
+        reported, applied = keras_side.fit(optimizer, 70)
+        steps = np.arange(70)
+        assert_same_bits(schedule(steps), reported, steps, repr(schedule))
+        assert_same_bits(schedule(steps, numerics="graph"), applied, steps, repr(schedule))
 
 
 def test_a_warm_up_one_step_off_is_seen():
