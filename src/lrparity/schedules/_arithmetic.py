@@ -294,6 +294,7 @@ class Graph(_Single):
         "_of_several",
         "_radicand",
         "_second",
+        "_shifted",
     )
 
     def __init__(
@@ -305,6 +306,7 @@ class Graph(_Single):
         is_constant: bool = False,
         difference: tuple[Float32, Float32] | None = None,
         radicand: Float32 | None = None,
+        shifted: tuple[np.float32, Callable[..., Float32], Float32] | None = None,
     ) -> None:
         self._first = first
         self._factor = factor
@@ -313,6 +315,11 @@ class Graph(_Single):
         self._difference = difference
         self._radicand = radicand
         self._of_several = False
+        self._shifted = shifted  # a constant, plus or minus, an unknown
+
+    @classmethod
+    def _shift(cls, constant: Float32, sign: Callable[..., Float32], x: Float32) -> Graph:
+        return cls(sign(constant, x), shifted=(np.float32(constant), sign, x))
 
     @classmethod
     def variable(cls, value: Float32) -> Graph:
@@ -346,14 +353,26 @@ class Graph(_Single):
             if constant._is_constant and number._difference is not None:
                 minuend, subtrahend = number._difference
                 return Graph(float32.add(float32.subtract(constant._first, subtrahend), minuend))
+            if constant._is_constant and number._shifted is not None:
+                inner, sign, x = number._shifted
+                return self._shift(float32.add(inner, constant._first), sign, x)
+            if constant._is_constant and not number._is_constant:
+                return self._shift(constant._first, float32.add, number.value)
         return self._folded(other, float32.add(self.value, other.value))
 
     def _subtract(self, other: Graph) -> Graph:
         if other._is(ZERO):
             return self
         x, y = self.value, other.value
-        if self._is_constant or other._is_constant:
+        if self._is_constant and other._is_constant:
             return self._folded(other, float32.subtract(x, y))
+        if other._is_constant:
+            inner, sign, x = self._shifted or (ZERO, float32.add, x)
+            return self._shift(float32.subtract(inner, y), sign, x)
+        if self._is_constant:
+            inner, sign, y = other._shifted or (ZERO, float32.add, y)
+            opposite = float32.add if sign is float32.subtract else float32.subtract
+            return self._shift(float32.subtract(x, inner), opposite, y)
         return Graph(float32.subtract(x, y), difference=(x, y))
 
     def product_of_several(self) -> Graph:

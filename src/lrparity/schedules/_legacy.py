@@ -15,7 +15,6 @@ from lrparity import _validation as check
 from lrparity.float32 import Float32
 from lrparity.schedules._arithmetic import Graph, Moment, Number
 from lrparity.schedules._formula import FormulaSchedule, raw
-from lrparity.schedules._schedule import FunctionSchedule, LearningRateSchedule
 
 BLOCK = 256
 """Draws that are made at a time."""
@@ -221,10 +220,6 @@ class NoisyLinearCosineDecay(FormulaSchedule):
             name=check.text("name", self.name),
         )
 
-    def _parts(self) -> tuple[LearningRateSchedule, ...]:
-        # A list has an end, so it may not be asked ahead of the training, like a user's function.
-        return () if isinstance(self.noise, int) else (FunctionSchedule(self),)
-
     def _at(self, number: type[Number], moment: Moment) -> Number:
         s, length = number.of_moment(moment).minimum(self.decay_steps), self.decay_steps
         variance = self.initial_variance / (1.0 + s).power(self.variance_decay)
@@ -240,7 +235,8 @@ class NoisyLinearCosineDecay(FormulaSchedule):
 
     def _draws(self, moment: Moment) -> Float32:
         """The standard-normal draw of each step."""
-        steps = np.floor(np.asarray(raw(moment))).astype(np.int64)
+        given = np.asarray(raw(moment))
+        steps = given if given.dtype.kind == "i" else np.floor(given).astype(np.int64)
         if isinstance(self.noise, int):
             blocks, places = np.divmod(steps, BLOCK)
             draws = np.empty(steps.shape, np.float32)
@@ -248,11 +244,11 @@ class NoisyLinearCosineDecay(FormulaSchedule):
                 here = blocks == block
                 draws[here] = _block(self.noise, block)[places[here]]
             return cast("Float32", draws[()])
-        if steps.size and (steps.min() < 0 or steps.max() >= len(self.noise)):
+        outside = steps[(steps < 0) | (steps >= len(self.noise))]
+        if outside.size:
             raise ValueError(
                 f"Argument `noise` has {len(self.noise)} draws, for the steps 0 to "
-                f"{len(self.noise) - 1}. Asked for: step={steps.tolist()!r}. Give more draws, or a "
-                "seed."
+                f"{len(self.noise) - 1}. Received: step={outside.flat[0]}. Give more draws, or a seed."
             )
         if not steps.ndim:
             return np.float32(self.noise[int(steps)])

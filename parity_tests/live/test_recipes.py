@@ -1,0 +1,96 @@
+"""Every recipe that is written in shipped parts, beside what it says without them."""
+
+from __future__ import annotations
+
+import collections
+
+import pytest
+
+from lrparity import callbacks
+from recipes import parts
+from recipes.expression import Expression
+from recipes.statements import Plateau, Recursive, WarmUpAndPlateau
+from recipes.tables import RECIPES, TABLES
+
+pytestmark = pytest.mark.keras
+
+CHECKED = [recipe for recipe in RECIPES if recipe.is_checked]
+COUNTS = {
+    "custom_schedule_subclass": 62,
+    "builtin_schedule": 44,
+    "lr_scheduler_fn": 39,
+    "custom_callback": 26,
+    "plateau": 24,
+    "other": 11,
+    "legacy_decay": 7,
+}
+"""The catalogue's kinds."""
+
+
+@pytest.mark.parametrize("recipe", CHECKED, ids=lambda recipe: recipe.id)
+def test_recipe(recipe, seed):
+    recipe.check(seed)
+
+
+@pytest.mark.parametrize("recipe", CHECKED, ids=lambda recipe: recipe.id)
+def test_a_wrong_number_is_found(recipe, seed):
+    """Negative control: the first number that matters, made wrong."""
+    for place in range(Expression(recipe.expression, recipe.names).written):
+        try:
+            recipe.check(seed, mutated=place)
+        except AssertionError:
+            return
+        except (ValueError, UserWarning):  # nothing that could be compared
+            continue
+    pytest.fail(f"none of the numbers of {recipe.expression} matters")
+
+
+def test_every_recipe_is_there_once_expressed_or_with_a_reason():
+    assert {kind: len(table) for kind, table in TABLES.items()} == COUNTS
+    numbers = collections.Counter(recipe.id for recipe in RECIPES)
+    assert [number for number, count in numbers.items() if count > 1] == []
+    for recipe in RECIPES:
+        assert recipe.is_expressed != bool(recipe.waits_for), recipe.id
+        assert recipe.is_checked == bool(recipe.expression), recipe.id
+        assert recipe.title, recipe.id
+        assert recipe.source, recipe.id
+
+
+def test_most_are_expressed():
+    assert sum(recipe.is_expressed for recipe in RECIPES) >= 200
+
+
+def test_functions_only_where_the_recipe_is_one_of_the_current_rate():
+    for recipe in RECIPES:
+        functions = [name for name, value in recipe.names.items() if callable(value)]
+        assert "lambda" not in recipe.expression, recipe.id
+        assert bool(functions) == isinstance(recipe.statement, Recursive | WarmUpAndPlateau), (
+            recipe.id
+        )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lambda step: 0.1",
+        "__import__('os')",
+        "Constant(0.1).learning_rate",
+        "[Constant(x) for x in [0.1]]",
+        "Constant(open)",
+        "keras.optimizers.schedules.CosineDecay(0.1, 10)",
+        "FunctionSchedule(print)",
+        "Constant(0.1) if 1 else 0",
+    ],
+)
+def test_an_expression_holds_nothing_else(text):
+    with pytest.raises(ValueError, match="none of what an expression may hold"):
+        Expression(text)
+
+
+@pytest.mark.parametrize(
+    "recipe", [r for r in CHECKED if isinstance(r.statement, Plateau)], ids=lambda r: r.id
+)
+def test_the_plateau_callback_takes_the_arguments(recipe):
+    plateau = Expression(recipe.expression, recipe.names).built
+    assert isinstance(plateau, parts.ReduceLROnPlateau)
+    callbacks.ReduceLROnPlateau(**vars(plateau))
