@@ -144,7 +144,7 @@ def warmed_up(
     counter: str = "step",
     shift: bool,
     inclusive: bool = False,
-    slope: bool = False,
+    line: str = "fraction",
 ) -> Function:
     function = twin(base)
     if target is None and isinstance(base, float):
@@ -153,7 +153,7 @@ def warmed_up(
     top = (
         function(tf.constant(0 if shift else warmup_steps, tf.int64)) if target is None else target
     )
-    line = (float(top) - start) / warmup_steps
+    slope = (float(top) - start) / warmup_steps
 
     def rate(step: Any) -> Any:
         passed = single(step)
@@ -161,8 +161,10 @@ def warmed_up(
             passed = passed + 1.0
         elif counter == "max(step, 1)":
             passed = tf.maximum(passed, 1.0)
-        if slope:
-            warm = line * passed + start
+        if line == "slope":
+            warm = slope * passed + start
+        elif line == "product":
+            warm = (top - start) * passed / warmup_steps + start
         else:
             warm = (top - start) * tf.pow(passed / warmup_steps, power) + start
         during = step <= warmup_steps if inclusive else step < warmup_steps
@@ -185,7 +187,7 @@ def warm_up(part: schedules.WarmUp) -> Function:
         counter=part.counter,
         shift=part.shift,
         inclusive=part.inclusive,
-        slope=part.slope,
+        line=part.line,
     )
 
 
@@ -200,11 +202,13 @@ def warm_up_cosine(part: schedules.WarmUpCosineDecay) -> Function:
         result = 0.5 * base * (1 + tf.cos(angle))
         if plateau:
             result = tf.where(step > warmup + plateau, result, base)
-        if warmup and part.slope:
-            result = tf.where(step < warmup, (base - start) / warmup * moment + start, result)
-        elif warmup:
-            line = (base - start) * (moment / warmup) + start
-            result = tf.where(step < warmup, line, result)
+        if warmup:
+            lines = {
+                "slope": (base - start) / warmup * moment + start,
+                "fraction": (base - start) * (moment / warmup) + start,
+                "product": (base - start) * moment / warmup + start,
+            }
+            result = tf.where(step < warmup, lines[part.line], result)
         return tf.where(step > part.total_steps, 0.0, result)
 
     return rate

@@ -77,6 +77,13 @@ def _create_optimizer(config: dict) -> LearningRateSchedule:
     return schedules.TransformersWarmUp(initial, decay, warm) if warm else decay
 
 
+def _warm_up_decay(config: dict) -> LearningRateSchedule:
+    """Batch-scaled image classification, of tf-models' older part."""
+    base, warm, target = _inner(config["lr_schedule"]), config["warmup_steps"], config["warmup_lr"]
+    target = base.initial_learning_rate if target is None else target
+    return schedules.WarmUp(base, warm, target, shift=False, line="product") if warm else base
+
+
 ADDONS, MODELS, LEGACY = "tensorflow-addons", "tf-models-official", "tf-models-official-legacy"
 OURS: dict[tuple[str, str], Callable[[dict], LearningRateSchedule]] = {
     (ADDONS, "CyclicalLearningRate"): _with_function,
@@ -97,6 +104,7 @@ OURS: dict[tuple[str, str], Callable[[dict], LearningRateSchedule]] = {
     (LEGACY, "xlnet.WarmUp"): _around(schedules.TransformersWarmUp, "decay_schedule_fn"),
     ("transformers", "WarmUp"): _around(schedules.TransformersWarmUp, "decay_schedule_fn"),
     ("transformers", "create_optimizer"): _create_optimizer,
+    (LEGACY, "WarmupDecaySchedule"): _warm_up_decay,
     (LEGACY, "WarmUpAndPolyDecay"): _same(_power.WarmUpAndPolyDecay),
     (LEGACY, "LearningRateSchedule"): _renamed(
         _power.InverseSquareRoot, "initial_learning_rate", "learning_rate"
@@ -120,10 +128,6 @@ OURS: dict[tuple[str, str], Callable[[dict], LearningRateSchedule]] = {
 
 # What is recorded of a package beside, and has no counterpart with the same bits.
 OTHERS = {
-    (
-        LEGACY,
-        "WarmupDecaySchedule",
-    ): "multiplies by the step before it divides: WarmUp divides first",
     (LEGACY, "CosineDecayWithWarmup"): "climbs again after its end, and so does the one below",
     (LEGACY, "CosineLearningRateWithLinearWarmup"): "WarmUpCosineDecay(slope=False) ends at 0",
     (

@@ -100,17 +100,17 @@ def _warm_steps(rng) -> float:
 
 
 def _warm_up(rng) -> Config:
-    slope = rng.integers(4) == 0
+    line = str(rng.choice(["fraction", "fraction", "slope", "product"]))
     return {
         "schedule": part(rng),
         "warmup_steps": _warm_steps(rng),
         "warmup_target": None if rng.integers(2) else rate(rng),
         "initial_learning_rate": float(rng.choice([0.0, 1e-5, rate(rng)])),
-        "power": 1.0 if slope else one_of(rng, 1.0, 1.0, 2.0, 0.5, low=0.1, high=3.0),
+        "power": 1.0 if line != "fraction" else one_of(rng, 1.0, 1.0, 2.0, 0.5, low=0.1, high=3.0),
         "shift": bool(rng.integers(2)),
         "counter": str(rng.choice(["step", "step + 1", "max(step, 1)"])),
         "inclusive": bool(rng.integers(2)),
-        "slope": bool(slope),
+        "line": line,
     }
 
 
@@ -147,7 +147,7 @@ def _warm_up_cosine(rng) -> Config:
         "warmup_learning_rate": float(rng.choice([0.0, 1e-5, rate(rng)])),
         "warmup_steps": warm,
         "hold_base_rate_steps": hold,
-        "slope": bool(rng.integers(2)),
+        "line": str(rng.choice(["fraction", "slope", "product"])),
     }
 
 
@@ -306,7 +306,7 @@ ROWS = (
                 "counter": "max(step, 1)",
                 "inclusive": True,
             },
-            {"schedule": HALVED, "warmup_steps": 5, "slope": True, "counter": "step + 1"},
+            {"schedule": HALVED, "warmup_steps": 5, "line": "slope", "counter": "step + 1"},
             {"schedule": 0.1, "warmup_steps": 7},
         ),
         lambda c: c["warmup_steps"],
@@ -383,7 +383,7 @@ ROWS = (
                 "warmup_steps": 8,
                 "hold_base_rate_steps": 5,
             },
-            {"learning_rate_base": 0.1, "total_steps": 50, "warmup_steps": 8, "slope": False},
+            {"learning_rate_base": 0.1, "total_steps": 50, "warmup_steps": 8, "line": "fraction"},
         ),
         lambda c: c["warmup_steps"] + c["hold_base_rate_steps"] or c["total_steps"],
         per_group=False,

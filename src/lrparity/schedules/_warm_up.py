@@ -26,6 +26,8 @@ from lrparity.schedules._formula import (
 
 Counter = Literal["step", "step + 1", "max(step, 1)"]
 COUNTERS = ("step", "step + 1", "max(step, 1)")
+Line = Literal["fraction", "slope", "product"]
+LINES = ("fraction", "slope", "product")
 
 
 class _WarmedUp(ComposedSchedule, abstract=True):
@@ -44,7 +46,7 @@ class _WarmedUp(ComposedSchedule, abstract=True):
         counter: Counter = "step",
         shift: bool,
         inclusive: bool = False,
-        slope: bool = False,
+        line: Line = "fraction",
     ) -> Number:
         def warm(inside: Moment) -> Number:
             passed = _counted(number.of_moment(inside), counter)
@@ -53,7 +55,7 @@ class _WarmedUp(ComposedSchedule, abstract=True):
                 if target is None
                 else target
             )
-            return ramp(number, passed, warmup_steps, start, top, power=power, slope=slope)
+            return ramp(number, passed, warmup_steps, start, top, power=power, line=line)
 
         def base(inside: Moment) -> Number:
             local = later(inside, warmup_steps, number) if shift else inside
@@ -82,14 +84,16 @@ def ramp(
     target: Number | float,
     *,
     power: float = 1.0,
-    slope: bool = False,
+    line: Line = "fraction",
 ) -> Number:
     """From ``start`` to ``target`` in ``warmup_steps``."""
-    if slope:  # Python computes it, once
+    if line == "slope":  # Python computes it, once
         top = float(target.value) if isinstance(target, Number) else target
         return (top - start) / warmup_steps * passed + start
     # Two Python floats are subtracted in Python; what a schedule answered is a tensor.
     difference = target - start if isinstance(target, Number) else number.constant(target - start)
+    if line == "product":
+        return difference * passed / warmup_steps + start
     return difference * (passed / warmup_steps).power(power) + start
 
 
@@ -129,9 +133,10 @@ class WarmUp(_WarmedUp):
             ``initial_learning_rate``; ``"step + 1"``; or ``"max(step, 1)"``, which makes the first
             two equal and never 0.
         inclusive: the step ``warmup_steps`` itself still belongs to the ramp.
-        slope: compute a linear ramp as ``(target - start) / warmup_steps * counter + start``, with
-            the slope in Python's float64, as keras.io's ``WarmUpCosine`` does; it differs in last
-            bits.
+        line: the order of operations of a linear ramp, which decides its last bits.
+            ``"fraction"``: as above.  ``"slope"``: ``(target - start) / warmup_steps * counter +
+            start``, with the slope in Python's float64, as keras.io's ``WarmUpCosine``.
+            ``"product"``: ``(target - start) * counter / warmup_steps + start``.
         name: without effect.
 
     It computes in float32 if TensorFlow computes the base, in both numerics, and else in Python's
@@ -140,8 +145,8 @@ class WarmUp(_WarmedUp):
     answers.
 
     Raises:
-        ValueError: ``warmup_steps`` is negative, or 0 with ``inclusive``; ``slope`` with a power; an
-            unknown ``counter``; a rate is not finite in float32.
+        ValueError: ``warmup_steps`` is negative, or 0 with ``inclusive``; another ``line`` with a
+            power; an unknown ``counter`` or ``line``; a rate is not finite in float32.
         TypeError: an argument of the wrong kind.
 
     Source: ``WarmUp`` in optimization_tf.py of transformers 4.57.1 (shifted, the default here) and in
@@ -163,7 +168,7 @@ class WarmUp(_WarmedUp):
     shift: bool = True
     counter: Counter = "step"
     inclusive: bool = False
-    slope: bool = False
+    line: Line = "fraction"
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -176,9 +181,11 @@ class WarmUp(_WarmedUp):
                 "Argument `warmup_steps` must be > 0 if `inclusive`, for the ramp would be one step "
                 f"of no length. Received: warmup_steps={self.warmup_steps!r}."
             )
-        if check.flag("slope", self.slope) and power != 1:
+        line = check.choice("line", self.line, LINES)
+        if line != "fraction" and power != 1:
             raise ValueError(
-                f"Argument `power` must be 1 with `slope`, a straight line. Received: power={power}."
+                f"Argument `power` must be 1 with line={line!r}, which is straight. "
+                f"Received: power={power}."
             )
         self._settle(
             warmup_steps=warmup_steps,
@@ -190,7 +197,7 @@ class WarmUp(_WarmedUp):
             shift=check.flag("shift", self.shift),
             counter=check.choice("counter", self.counter, COUNTERS),
             inclusive=bool(self.inclusive),
-            slope=bool(self.slope),
+            line=line,
             name=check.text("name", self.name),
         )
 
@@ -209,7 +216,7 @@ class WarmUp(_WarmedUp):
             counter=self.counter,
             shift=self.shift,
             inclusive=self.inclusive,
-            slope=self.slope,
+            line=self.line,
         )
 
 
@@ -453,8 +460,9 @@ class WarmUpCosineDecay(FormulaSchedule):
         warmup_learning_rate: the rate at step 0.
         warmup_steps: updates of the warm-up; 0 means none.
         hold_base_rate_steps: updates of the plateau.
-        slope: the warm-up as written, with the slope in Python's float64 (keras.io's and the
-            callback's form).  False takes ``(base - start) * (step / w) + start`` (KerasCV's).
+        line: the order of operations of the warm-up.  ``"slope"``: as written, with the slope in
+            Python's float64 (keras.io's and the callback's).  ``"fraction"``: ``(base - start) *
+            (step / w) + start`` (KerasCV's).  ``"product"``: ``(base - start) * step / w + start``.
         name: without effect.
 
     It computes in float32, in both numerics: keras.io's ``WarmUpCosine``, KerasCV's
@@ -481,7 +489,7 @@ class WarmUpCosineDecay(FormulaSchedule):
     warmup_learning_rate: float = 0.0
     warmup_steps: float = 0
     hold_base_rate_steps: float = 0
-    slope: bool = True
+    line: Line = "slope"
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -502,7 +510,7 @@ class WarmUpCosineDecay(FormulaSchedule):
             ),
             warmup_steps=warm,
             hold_base_rate_steps=hold,
-            slope=check.flag("slope", self.slope),
+            line=check.choice("line", self.line, LINES),
             name=check.text("name", self.name),
         )
 
@@ -514,6 +522,6 @@ class WarmUpCosineDecay(FormulaSchedule):
             result = number.chosen(step.value > w + h, result, number.constant(base))
         if w:
             start = self.warmup_learning_rate
-            warm = ramp(number, step, w, start, base, slope=self.slope)
+            warm = ramp(number, step, w, start, base, line=self.line)
             result = number.chosen(step.value < w, warm, result)
         return number.chosen(step.value > self.total_steps, number.constant(0.0), result)
