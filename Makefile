@@ -12,7 +12,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export CUDA_VISIBLE_DEVICES ?= -1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint bench goldens clean
+.PHONY: help setup demo test test-long recipes lint bench goldens clean
 
 help: ## print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ test: $(READY) ## all tests, doctests and README snippets, under 15 minutes on t
 
 test-long: $(READY) ## the long sweeps
 	@$(PYTEST) -m long $(ARGS)
+
+recipes: $(READY) ## how many published Keras recipes shipped parts express, bit for bit (ARGS=--all for each of them)
+	@PYTHONPATH=parity_tests $(RUN) -m recipes $(ARGS)
 
 lint: $(READY) ## ruff, mypy and the layer rule
 	@$(RUN) -m ruff check src parity_tests examples
