@@ -397,9 +397,15 @@ def _evaluate_array(function: _Function, arguments: list[Array]) -> Array:
     result = function.array64(*(argument.astype(np.float64) for argument in arguments))
     slack = np.abs(result) * function.uncertainty(result)
     rates: Array = (result - slack).astype(np.float32)
-    # NaN, infinities, zeros and results near the subnormal range go to the C function too.
+    # NaN, infinities and results about the smallest normal number go to the C function too; what is
+    # clearly below it is flushed to a zero of its sign.
     unsettled = rates != (result + slack).astype(np.float32)
-    unsettled |= ~(np.abs(result) > 2.0 * float(SMALLEST_NORMAL))
+    size = np.abs(result)
+    unsettled |= ~(size > 2.0 * float(SMALLEST_NORMAL))
+    vanishing = size < 0.5 * float(SMALLEST_NORMAL)
+    if vanishing.any():
+        rates[vanishing] = np.copysign(np.float32(0), result[vanishing].astype(np.float32))
+        unsettled &= ~vanishing
     if function.domain < math.inf:
         unsettled |= np.abs(arguments[0]) > function.domain
     where = np.flatnonzero(unsettled)

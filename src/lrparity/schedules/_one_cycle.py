@@ -266,20 +266,21 @@ class CosineOneCycle(PythonSchedule):
             name=check.text("name", self.name),
         )
 
-    def _phases(self, number: type[Number], step: Number) -> tuple[Any, Number, Number]:
-        """Where the second phase is, and how far a step is in the first and in the second."""
+    def _phases(self, number: type[Number], step: Number) -> tuple[Any, Number]:
+        """Where the second phase is, and how far a step is in its phase."""
         first = self.steps * self.phase_1_pct
         before = max(math.ceil(first) - 1, 0)
         second = (step - before) / (self.steps - first)
         rises = (step.value < first) | (step.value <= 0)
-        return ~rises, step / first, second
+        return ~rises, number.chosen(rises, step / first, second)
 
     def _formula(self, number: type[Number], step: Number) -> Number:
         low = self.lr_max / self.div_factor
         end = self.lr_max / (self.div_factor * self.final_div_factor)
-        falls, first, second = self._phases(number, step)
-        up = _annealed(number, low, self.lr_max, first)
-        down = _annealed(number, self.lr_max, end, second)
+        falls, part = self._phases(number, step)
+        height = (number.PI * part).cos() + 1
+        up = self.lr_max + (low - self.lr_max) / 2.0 * height
+        down = end + (self.lr_max - end) / 2.0 * height
         at_low = (step.value == 0) | (self.phase_1_pct == 0)
         begun = number.chosen(at_low, number.constant(low), up)
         return number.chosen(falls, down, begun)
@@ -294,10 +295,6 @@ def _first_part(name: str, value: Any) -> float:
             f"Received: {name}={value!r}."
         )
     return result
-
-
-def _annealed(number: type[Number], start: float, end: float, part: Number) -> Number:
-    return end + (start - end) / 2.0 * ((number.PI * part).cos() + 1)
 
 
 @dataclass(frozen=True, repr=False)
@@ -361,15 +358,17 @@ class OneCycle(PythonSchedule):
 
     def _formula(self, number: type[Number], step: Number) -> Number:
         low, high = self.lr_range
-        rises, up, down = self._phases(number, step)
-        return number.chosen(rises, up * (high - low) / 2.0 + low, down / 2.0 * high)
+        rises, angle = self._phases(number, step)
+        height = angle.cos() + 1
+        return number.chosen(rises, height * (high - low) / 2.0 + low, height / 2.0 * high)
 
-    def _phases(self, number: type[Number], step: Number) -> tuple[Any, Number, Number]:
-        """Where the first phase is, and the height, 0 to 2, that each phase has at a step."""
+    def _phases(self, number: type[Number], step: Number) -> tuple[Any, Number]:
+        """Where the first phase is, and the angle that a step has in its phase."""
         f = self.phase_one_fraction
         x = step / self.n_iter
-        up = (x * number.PI / f - number.PI).cos() + 1
-        return x.value < f, up, ((x - f) * number.PI / (1 - f)).cos() + 1
+        rises = x.value < f
+        up, down = x * number.PI / f - number.PI, (x - f) * number.PI / (1 - f)
+        return rises, number.chosen(rises, up, down)
 
 
 @dataclass(frozen=True, repr=False)

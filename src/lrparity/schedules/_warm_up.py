@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lrparity import _validation as check
-from lrparity.schedules._arithmetic import Double, Eager, Moment, Number
+from lrparity.schedules._arithmetic import Double, Eager, Graph, Moment, Number
 from lrparity.schedules._formula import (
     ComposedSchedule,
     FormulaSchedule,
@@ -516,6 +516,9 @@ class WarmUpCosineDecay(FormulaSchedule):
 
     def _formula(self, number: type[Number], step: Number) -> Number:
         base, w, h = self.learning_rate_base, self.warmup_steps, self.hold_base_rate_steps
+        over = step.value > self.total_steps
+        if number is not Graph:  # what is over needs no cosine
+            step = number.chosen(over, number.constant(self.total_steps), step)
         angle = number.PI * (step - w - h) / (self.total_steps - w - h)
         result = 0.5 * base * (1.0 + angle.cos())
         if h:
@@ -524,4 +527,4 @@ class WarmUpCosineDecay(FormulaSchedule):
             start = self.warmup_learning_rate
             warm = ramp(number, step, w, start, base, line=self.line)
             result = number.chosen(step.value < w, warm, result)
-        return number.chosen(step.value > self.total_steps, number.constant(0.0), result)
+        return number.chosen(over, number.constant(0.0), result)
