@@ -107,6 +107,7 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
         Panel(s.CosineOneCycle(0.1, 100), 100),
         Panel(s.OneCycle((0.01, 0.1), 100), 100),
         Panel(s.TriangularOneCycle(0.1, 40, final_lr=0.005), 80),
+        Panel(s.OneCycleMomentum(s.OneCycle((0.01, 0.1), 100)), 100),
     ),
     "Pieces": (
         Panel(s.PiecewiseLinear([0, 30, 60, 100], [0.0, 0.1, 0.02, 0.05]), 120),

@@ -59,7 +59,7 @@ class Rank:
             warnings.simplefilter("always")
             try:
                 made.fit(tiny, ckpt_path=ckpt_path)
-            except (ValueError, RuntimeError) as exception:
+            except (ValueError, RuntimeError, OSError) as exception:
                 error = f"{type(exception).__name__}: {exception}"
         assert made.world_size == 2
         told = {

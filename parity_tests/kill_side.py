@@ -189,13 +189,14 @@ def killed_runs(
 ) -> list[dict[str, Any]]:
     """What the worker, a test's own file, tells of its runs."""
     path = Path(script).resolve()
+    paths = [str(path.parents[1]), os.environ.get("PYTHONPATH", "")]
     worker = subprocess.run(
         [sys.executable, str(path), str(folder), str(seed), str(kills), *names],
         capture_output=True,
         text=True,
         check=False,
         timeout=600,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(path.parents[1])},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)},
     )
     assert worker.returncode == 0, f"seed {seed}: {worker.stderr[-3000:]}"
     runs = json.loads(worker.stdout.splitlines()[-1])

@@ -15,6 +15,8 @@ from lightning_side import QUIET
 from lrparity.schedules import (
     CosineDecay,
     ExponentialDecay,
+    OneCycle,
+    OneCycleMomentum,
     PiecewiseConstantDecay,
     StepDecay,
 )
@@ -221,6 +223,20 @@ def test_closed_loops(house, tmp_path):
     assert set(module.rates) == {float(np.float32(0.1))}
     with pytest.raises(SystemExit, match="2"):
         run_callbacks(house, tmp_path / "5.yaml", [("ReduceLROnPlateau", {"patiance": 3})])
+
+
+@pytest.mark.parametrize("house", HOUSES)
+def test_a_hyperparameter(house, tmp_path):
+    cycle = OneCycleMomentum(OneCycle((0.01, 0.1), 12))
+    arguments = {"lr_range": [0.01, 0.1], "n_iter": 12}
+    rate = {"class_path": "lrparity.schedules.OneCycle", "init_args": arguments}
+    nested = {"class_path": "lrparity.schedules.OneCycleMomentum", "init_args": {"schedule": rate}}
+    driven = {"name": "momentum", "schedule": nested, "groups": [0]}
+    callbacks = [("ScheduleHyperparameter", driven), ("ScheduleLR", {"schedule": nested})]
+    cli = run_callbacks(house, tmp_path / "1.yaml", callbacks, "--seed_everything=0")
+    group = cli.trainer.optimizers[0].param_groups[0]
+    assert group["momentum"] == group["lr"] == cycle(BATCHES * EPOCHS)
+    assert cli.model.rates == cycle(np.arange(BATCHES * EPOCHS)).tolist()
 
 
 def test_the_example():

@@ -195,6 +195,26 @@ def test_plain_torch_loop_needs_neither_keras_nor_lightning():
     assert losses[-1] < 0.1 * losses[0]
 
 
+@pytest.mark.keras
+@pytest.mark.parametrize("epochs", [2, 6])
+def test_discriminative_rates(epochs):
+    finished = run_python(
+        str(EXAMPLES / "discriminative_rates.py"), "--epochs", str(epochs), "--decay", "0.25"
+    )
+    assert finished.stderr == ""
+    assert finished.returncode == 0, finished.stdout
+    rows = [line.split() for line in finished.stdout.splitlines() if re.match(r" *\d+ ", line)]
+    first = "frozen" if epochs == 6 else "0.00625"
+    assert rows[0] == ["1", first, first, "0.025", "0.025", "0.1", "0.1"]
+    assert all(row[1::2] == row[2::2] for row in rows)
+    frozen = epochs // 3
+    updates = 14 * (3 * epochs - frozen)
+    assert f"identical: 0 of {updates} rates differ" in finished.stdout
+    assert f"the same after {epochs} of {epochs} epochs" in finished.stdout
+    (distance,) = re.findall(r"max\|dw\| / max\|w\| = (\S+)", finished.stdout)
+    assert 0 < float(distance) < 1e-5
+
+
 def test_the_gallery_shows_every_schedule(tmp_path):
     out = tmp_path / "gallery.png"
     finished = run_python(str(EXAMPLES / "gallery.py"), "--out", str(out))

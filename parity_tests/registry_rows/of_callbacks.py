@@ -62,6 +62,30 @@ def _triangular_one_cycle(rng) -> Config:
     }
 
 
+def _one_cycle_momentum(rng) -> Config:
+    made = {
+        schedules.OneCycleLR: _one_cycle_lr,
+        schedules.CosineOneCycle: _cosine_one_cycle,
+        schedules.OneCycle: _one_cycle,
+        schedules.TriangularOneCycle: _triangular_one_cycle,
+    }
+    cls = list(made)[rng.integers(len(made))]
+    low, high = sorted(rng.uniform(0, 1, 2).tolist())
+    return {
+        "schedule": cls(**made[cls](rng)),
+        "minimum_momentum": one_of(rng, 0.85, 0.0, low=0.0, high=low),
+        "maximum_momentum": one_of(rng, 0.95, 0.9, low=max(high, 0.85), high=1.0),
+    }
+
+
+def _cycle_of(schedule: schedules.LearningRateSchedule) -> float:
+    if isinstance(schedule, schedules.OneCycleLR):
+        return schedule.epochs * schedule.num_samples // schedule.batch_size
+    if isinstance(schedule, schedules.CosineOneCycle):
+        return schedule.steps
+    return schedule.n_iter if isinstance(schedule, schedules.OneCycle) else schedule.step_size
+
+
 def _snapshot_cosine(rng) -> Config:
     epochs = _whole(rng, 1, 2000)
     cycles = int(rng.integers(1, epochs + 1))
@@ -219,6 +243,20 @@ ROWS = (
             {"max_lr": 0.1, "step_size": 12.5, "base_lr": 0.05, "final_lr": 0.01},
         ),
         lambda c: c["step_size"],
+        None,
+        per_group=False,
+    ),
+    Case(
+        schedules.OneCycleMomentum,
+        None,
+        _one_cycle_momentum,
+        (
+            {"schedule": schedules.OneCycleLR(500, 10, 1, 0.1)},
+            {"schedule": schedules.CosineOneCycle(0.1, 60), "minimum_momentum": 0.8},
+            {"schedule": schedules.OneCycle((0.01, 0.1), 60), "maximum_momentum": 0.99},
+            {"schedule": schedules.TriangularOneCycle(0.1, 30)},
+        ),
+        lambda c: _cycle_of(c["schedule"]),
         None,
         per_group=False,
     ),

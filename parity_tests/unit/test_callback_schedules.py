@@ -16,9 +16,9 @@ import pytest
 
 from bits import assert_same_bits
 from lrparity import schedules
-from lrparity.schedules import _one_cycle, _piecewise, _ramp, _restarts
+from lrparity.schedules import _momentum, _one_cycle, _piecewise, _ramp, _restarts
 
-MODULES = (_one_cycle, _restarts, _ramp, _piecewise)
+MODULES = (_one_cycle, _momentum, _restarts, _ramp, _piecewise)
 CLASSES = tuple(
     cls
     for module in MODULES
@@ -348,6 +348,130 @@ def test_superconvergence_is_a_line_through_four_points():
             [0, middle, 2 * middle, 2 * middle + ramp], [low, high, low, low * 1e-5]
         )
         check(schedule, fit(PerBatch(rate), 1, 2 * middle + ramp))
+
+
+class Momentum(Callback):
+    """A callback that sets the momentum where the others set the rate."""
+
+    def set(self, value):
+        self.optimizer.rate = value
+
+
+class TriangleOfMomentum(Momentum):
+    """keras-one-cycle: asked after the rate, which starts the count over at the end."""
+
+    def __init__(self, iterations, end, low, high):
+        super().__init__()
+        self.iterations, self.low, self.high = iterations, low, high
+        self.middle, self.done = int(iterations * (1.0 - end) / 2.0), 0.0
+
+    def now(self):
+        self.done = 0.0 if self.done == self.iterations else self.done
+        if self.done > 2 * self.middle:
+            return self.high
+        part = self.done / self.middle
+        if self.done > self.middle:
+            part = 1.0 - (self.done - self.middle) / float(self.middle)
+        return self.high - part * (self.high - self.low)
+
+    def train_begin(self):
+        self.set(self.now())
+
+    def batch_end(self):
+        self.done += 1
+        self.set(self.now())
+
+
+class AnnealerOfMomentum(Momentum):
+    """van Wyk's: the annealers of the rate, with the ends exchanged."""
+
+    def __init__(self, steps, part, low, high):
+        super().__init__()
+        self.first = steps * part
+        self.phases = [(high, low, self.first), (low, high, steps - self.first)]
+        self.own, self.step = [0, 0], 0
+
+    def train_begin(self):
+        self.set(self.phases[0][0])
+
+    def batch_end(self):
+        self.step += 1
+        phase = int(self.step >= self.first)
+        self.own[phase] += 1
+        start, end, steps = self.phases[phase]
+        cosine = np.cos(np.pi * (self.own[phase] / steps)) + 1
+        self.set(end + (start - end) / 2.0 * cosine)
+
+
+class HumpOfMomentum(Momentum):
+    """ktrain's: by the count of the next batch, and none at all before the first."""
+
+    def __init__(self, size, low, high):
+        super().__init__()
+        self.size, self.low, self.high, self.count = size, low, high, 0.0
+
+    def batch_end(self):
+        self.count += 1
+        ahead = (self.count + 1) % (self.size * 2)
+        if ahead / self.size > 1:
+            part = 1.0 - ((ahead - self.size) / float(self.size))
+        else:
+            part = ahead / float(self.size)
+        self.set(self.high - part * (self.high - self.low))
+
+
+def test_one_cycle_momentum_has_the_bits_of_each_callback(seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(30):
+        low = float(rng.choice([0.85, 0.8, rng.uniform(0, 0.9)]))
+        high = float(rng.choice([0.95, 0.9, rng.uniform(0.9, 1)]))
+        n, size = int(rng.integers(10, 500)), float(rng.choice([rng.integers(1, 200), 17.5]))
+        part = float(rng.choice([0.0, 0.1, 0.3, 0.5, rng.uniform(0, 0.9)]))
+        end = min(part, 0.7)
+
+        def mirrored(k, n=n, f=part, low=low, high=high):
+            x, swing = float(k) / n, low - high
+            if x < f:
+                return (np.cos(x * np.pi / f - np.pi) + 1) * swing / 2.0 + high
+            return (np.cos((x - f) * np.pi / (1 - f)) + 1) / 2.0 * swing + high
+
+        for schedule, callback in (
+            (_one_cycle.OneCycleLR(n, 1, 1, 0.1, end), TriangleOfMomentum(n, end, low, high)),
+            (_one_cycle.CosineOneCycle(0.1, n, part), AnnealerOfMomentum(n, part, low, high)),
+            (_one_cycle.OneCycle((0.1, 0.2), n, part), PerBatch(mirrored)),
+        ):
+            momentum = _momentum.OneCycleMomentum(schedule, low, high)
+            check(momentum, fit(callback, 1, 2 * n + 7), f"seed {seed}")
+        momentum = _momentum.OneCycleMomentum(_one_cycle.TriangularOneCycle(0.1, size), low, high)
+        recorded = fit(HumpOfMomentum(size, low, high), 1, int(5 * size) + 3)
+        steps = np.arange(1, len(recorded))
+        assert_same_bits(momentum(steps), recorded[1:], steps, f"seed {seed} {momentum!r}")
+
+
+def test_one_cycle_momentum_mirrors_the_rate():
+    for schedule in (
+        _one_cycle.OneCycleLR(300, 1, 1, 0.1),
+        _one_cycle.CosineOneCycle(0.1, 300),
+        _one_cycle.OneCycle((0.01, 0.1), 300),
+        _one_cycle.TriangularOneCycle(0.1, 150),
+    ):
+        rates = schedule(np.arange(300))
+        momentum = _momentum.OneCycleMomentum(schedule)(np.arange(300))
+        assert abs(int(rates.argmax()) - int(momentum.argmin())) <= 1
+        assert np.float32(0.85) <= momentum.min() < 0.8501
+        assert 0.9499 < momentum.max() <= np.float32(0.95)
+
+
+def test_triangles_of_momentum_are_cyclic_schedules_the_other_way_round():
+    """K.set_value(optimizer.momentum, base - (base - low) * triangle): CyclicLR from base to low."""
+    mirrored = schedules.CyclicLR(0.95, 0.85, 50)
+
+    def momentum(k):
+        cycle = np.floor(1 + k / (2 * 50))
+        x = np.abs(k / 50 - 2 * cycle + 1)
+        return 0.95 + (0.85 - 0.95) * np.maximum(0, 1 - x)
+
+    check(mirrored, fit(PerBatch(momentum), 1, 333))
 
 
 # --- restarts -------------------------------------------------------------------------------------
@@ -693,6 +817,7 @@ def test_multi_step_decay_of_the_recipes():
 
 # --- arguments ------------------------------------------------------------------------------------
 
+CYCLE = _one_cycle.OneCycle((0.01, 0.1), 100)
 BAD = [
     (_one_cycle.OneCycleLR, (100, 10, 1, 0.1, 1.5), {}, ValueError, "between 0 and 1"),
     (_one_cycle.OneCycleLR, (100, 10, 1, 0.1, 0.1, -0.1), {}, ValueError, "scale_percentage"),
@@ -714,6 +839,11 @@ BAD = [
     (_one_cycle.OneCycle, ((0.1, 0.2, 0.3), 10), {}, ValueError, "length 3"),
     (_one_cycle.OneCycle, ((0.1, 0.2), 10, 1), {}, ValueError, "below 1"),
     (_one_cycle.TriangularOneCycle, (0.1, 0.9), {}, ValueError, "step_size"),
+    (_momentum.OneCycleMomentum, (0.1,), {}, TypeError, "PiecewiseLinear"),
+    (_momentum.OneCycleMomentum, (schedules.CyclicLR(),), {}, TypeError, "other way round"),
+    (_momentum.OneCycleMomentum, (CYCLE, 0.9, 0.8), {}, ValueError, "Exchange them"),
+    (_momentum.OneCycleMomentum, (CYCLE, -0.1), {}, ValueError, "minimum_momentum"),
+    (_momentum.OneCycleMomentum, (CYCLE, 0.8, 1.5), {}, ValueError, "maximum_momentum"),
     (_restarts.SnapshotCosine, (10, 0, 0.1), {}, ValueError, "n_cycles"),
     (_restarts.SnapshotCosine, (10, 2.5, 0.1), {}, ValueError, "whole"),
     (_restarts.SnapshotCosine, (10, 2, 1e39), {}, ValueError, "lr_max"),
@@ -763,6 +893,7 @@ PLAIN = [
     _one_cycle.CosineOneCycle(0.1, 300),
     _one_cycle.OneCycle((0.01, 0.1), 300),
     _one_cycle.TriangularOneCycle(0.1, 150),
+    _momentum.OneCycleMomentum(_one_cycle.OneCycle((0.01, 0.1), 300)),
     _restarts.SnapshotCosine(100, 5, 0.1),
     _restarts.CosineAnnealing(100, 0.1, 0.01),
     _restarts.SGDRScheduler(0.001, 0.1, 10, 0.9, 2),
@@ -772,7 +903,7 @@ PLAIN = [
     _piecewise.PiecewiseLinear([0, 100, 300], [0.0, 0.1, 0.01]),
     _piecewise.MultiStepDecay(0.1, [80, 120], 0.1),
 ]
-UNITS = ["update"] * 5 + ["epoch"] * 2 + ["update"] + ["epoch"] * 3 + ["update", "epoch"]
+UNITS = ["update"] * 6 + ["epoch"] * 2 + ["update"] + ["epoch"] * 3 + ["update", "epoch"]
 
 
 def test_every_class_is_here_and_says_its_unit():

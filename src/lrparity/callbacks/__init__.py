@@ -53,7 +53,9 @@ if TYPE_CHECKING:
         LossDrivenLR,
         RanksDifferError,
         ReduceLROnPlateau,
+        ScheduleHyperparameter,
         ScheduleLR,
+        SnapshotEnsemble,
     )
 
 __all__ = [
@@ -63,7 +65,9 @@ __all__ = [
     "LossDrivenLR",
     "RanksDifferError",
     "ReduceLROnPlateau",
+    "ScheduleHyperparameter",
     "ScheduleLR",
+    "SnapshotEnsemble",
 ]
 
 

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lrparity.callbacks._counting import Count, CountingDriver, checked_counts
 from lrparity.controllers import OnConfigChange
 from lrparity.lr_scheduler._groups import edited_in_place
 from lrparity.lr_scheduler._schedule_lr import ScheduleLike, ScheduleLR
 from lrparity.lr_scheduler._state import checked
-from lrparity.lr_scheduler._updates import UpdateCounter
 from lrparity.schedules import Numerics
 
-Count = Literal["update", "micro_batch"]
 
-
-class Driver:
+class Driver(CountingDriver):
     """Writes ``schedule(k)`` into the param groups before update k, and counts the updates.
-
-    The rate of the next update is written as soon as an update is done, so that whoever looks
-    between two updates sees the rate of the one to come.
 
     Args:
         optimizer: the one whose param groups decide.
@@ -55,35 +50,31 @@ class Driver:
         listens: Callable[[], bool],
         warn: Callable[[str], None],
     ) -> None:
-        self.optimizer, self.name = optimizer, name
-        self.updates, self.micro_batches = updates, micro_batches
-        self.steps = 0  # goes up with each step that is seen, be it an update or not
+        super().__init__(
+            optimizer,
+            name,
+            "ScheduleLR",
+            schedule,
+            count=count,
+            epoch=epoch,
+            updates=updates,
+            micro_batches=micro_batches,
+            listens=listens,
+            warn=warn,
+        )
         self._scales = scales
-        self._listens, self._listening = listens, True
         self.first_groups = len(optimizer.param_groups)
         self._one_for_all = not isinstance(schedule, list)
-        self._counts_micro_batches = count == "micro_batch"
-        self._epoch = epoch
-        self._failure: Exception | None = None
-        self._warn, self._warned = warn, False
         if state is not None:
-            if state["count"] != count and on_config_change == "raise":
-                raise ValueError(
-                    f"The state was saved with count={state['count']!r}, now count={count!r}. "
-                    'Construct ScheduleLR as it was, or with on_config_change="use_new" to count the '
-                    "other from here on."
-                )
+            self._go_on_from(state, count, on_config_change)
             self._restore_scales(state["scales"], on_config_change)
-            self.updates, self.micro_batches = state["updates"], state["micro_batches"]
             self.first_groups = state["first_groups"]
         held, joined = [float(lr) for lr in self._held()], self._set_aside(state)
         self.scheduler = self._make_scheduler(schedule, numerics, on_config_change, state)
         self._note()
         if state is not None:
             self._go_on_with(held, joined, state["scheduler"]["_last_lr"])
-        self._counter = UpdateCounter(
-            optimizer, before_step=self._before_step, after_update=self._after_update
-        )
+        self._start()
 
     def _make_scheduler(
         self,
@@ -92,7 +83,6 @@ class Driver:
         on_config_change: OnConfigChange,
         state: Mapping[str, Any] | None,
     ) -> ScheduleLR:
-        self.per_epoch = counts_epochs(schedule)
         begin = state["scheduler"]["last_epoch"] if state is not None else self._step
         scheduler = ScheduleLR(
             self.optimizer,
@@ -145,13 +135,6 @@ class Driver:
             else:
                 self.optimizer.param_groups[i]["lr_scale"] = new
 
-    @property
-    def _step(self) -> int:
-        """What the schedule is asked for: the update, micro-batch or epoch that comes next."""
-        if self.per_epoch:
-            return self._epoch
-        return self.micro_batches if self._counts_micro_batches else self.updates
-
     def _held(self) -> list[Any]:
         """The rates that the optimizer holds, as the objects that they are: an edit is another."""
         return [group["lr"] for group in self.optimizer.param_groups]
@@ -179,51 +162,15 @@ class Driver:
         self.scheduler.set_multiplier(multiplier, min_lr=min_lr)
         self._note()
 
-    def begin_epoch(self, epoch: int) -> None:
-        """An epoch begins, counted from 0."""
-        self._epoch = epoch
-        if self.per_epoch:
-            self._write(epoch)
-
-    def end_batch(self) -> None:
-        """A micro-batch is done."""
-        self.micro_batches += 1
-        if self._counts_micro_batches and not self.per_epoch:
-            self._write_next()
-
-    def _after_update(self) -> None:
-        if not self._listening:
-            return
-        self._take_over_changes()  # of within the closure, which is all of training_step
-        self.steps += 1  # the step may have begun before it was watched
-        self.updates += 1
-        if not self._counts_micro_batches and not self.per_epoch:
-            self._write_next()
-
-    def _write_next(self) -> None:
-        """Write the rate of an update that may never come: if there is none, that is no error yet."""
+    def _advance(self) -> None:
         try:
             self.scheduler.step()
-        except Exception as error:
-            unit = "micro-batch" if self._counts_micro_batches else "update"
-            error.add_note(
-                f"ScheduleLR asked the schedule of the optimizer {self.name!r} for {unit} {self._step}."
-            )
-            self._failure = error
-        self._rates = self._held()
+        finally:
+            self._rates = self._held()
 
     def _write(self, step: int) -> None:
         self.scheduler._update_lr(step)
         self._note()
-
-    def _before_step(self) -> None:
-        self._listening = self._listens()
-        if not self._listening:
-            return
-        self.steps += 1
-        if self._failure is not None:
-            raise self._failure
-        self._take_over_changes()
 
     def _take_over_changes(self) -> None:
         """Admit param groups that have joined, and see which rates somebody else has set."""
@@ -273,40 +220,22 @@ class Driver:
             "'lr_scale' entry, or drop the other, or ScheduleLR."
         )
 
-    def remove(self) -> None:
-        """Let go of the optimizer."""
-        self._counter.remove()
-
     def state_dict(self) -> dict[str, Any]:
         """Counters and the scheduler's state, plain Python."""
         if self._failure is None:  # a ratio that was set since the last update would be lost
             self._take_over_changes()
-        return {
-            "count": "micro_batch" if self._counts_micro_batches else "update",
-            "updates": self.updates,
-            "micro_batches": self.micro_batches,
+        return self._counts() | {
             "first_groups": self.first_groups,
             "scales": self._scales,
             "scheduler": self.scheduler.state_dict(),
         }
 
 
-def counts_epochs(schedule: ScheduleLike | list[ScheduleLike]) -> bool:
-    """Whether a schedule is asked for the epoch; those of one list all count the same."""
-    one = schedule[0] if isinstance(schedule, list) else schedule
-    return getattr(one, "unit", "update") == "epoch"  # a bare function counts updates
-
-
 def checked_driver_state(state: Any) -> dict[str, Any]:
     """A driver's state, if it is whole."""
-    for name in ("updates", "micro_batches", "first_groups"):
-        value = state.get(name) if isinstance(state, Mapping) else None
-        if type(value) is not int or not 0 <= value < 2**62:
-            raise ValueError(f"The state of ScheduleLR is damaged: {name!r} is {value!r:.200}.")
+    checked_counts(state, "ScheduleLR", ("updates", "micro_batches", "first_groups"))
     scales = state.get("scales")
     if not isinstance(scales, list) or not all(s is None or type(s) is float for s in scales):
         raise ValueError(f"The state of ScheduleLR is damaged: 'scales' is {scales!r:.200}.")
-    if state.get("count") not in ("update", "micro_batch"):
-        raise ValueError(f"The state of ScheduleLR is damaged: 'count' is {state.get('count')!r}.")
     checked(state.get("scheduler"))
     return cast("dict[str, Any]", dict(state))

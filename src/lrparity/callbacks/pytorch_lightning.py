@@ -1,13 +1,16 @@
 """The callbacks for ``import pytorch_lightning``; see :mod:`lrparity.callbacks`."""
 
 from pytorch_lightning import Callback
+from pytorch_lightning.callbacks import Checkpoint
 
 from lrparity.callbacks import (
     _learning_rate_scheduler,
     _loss_driven_lr,
     _recorder,
     _reduce_lr_on_plateau,
+    _schedule_hyperparameter,
     _schedule_lr,
+    _snapshot_ensemble,
 )
 from lrparity.callbacks._ranks import RanksDifferError
 
@@ -32,8 +35,21 @@ class ReduceLROnPlateau(_reduce_lr_on_plateau.ReduceLROnPlateau, Callback):
     __doc__ = _reduce_lr_on_plateau.ReduceLROnPlateau.__doc__
 
 
+class ScheduleHyperparameter(_schedule_hyperparameter.ScheduleHyperparameter, Callback):
+    __doc__ = _schedule_hyperparameter.ScheduleHyperparameter.__doc__
+
+
 class ScheduleLR(_schedule_lr.ScheduleLR, Callback):
     __doc__ = _schedule_lr.ScheduleLR.__doc__
+
+
+class _SnapshotSaver(_snapshot_ensemble.SnapshotSaver, Checkpoint):
+    __doc__ = _snapshot_ensemble.SnapshotSaver.__doc__
+
+
+class SnapshotEnsemble(_snapshot_ensemble.SnapshotEnsemble, Callback):
+    __doc__ = _snapshot_ensemble.SnapshotEnsemble.__doc__
+    SAVER = _SnapshotSaver
 
 
 __all__ = [
@@ -43,5 +59,7 @@ __all__ = [
     "LossDrivenLR",
     "RanksDifferError",
     "ReduceLROnPlateau",
+    "ScheduleHyperparameter",
     "ScheduleLR",
+    "SnapshotEnsemble",
 ]

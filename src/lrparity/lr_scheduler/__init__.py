@@ -18,6 +18,7 @@ from lrparity.lr_scheduler._controlled import (
     OnSchedule,
     ReduceLROnPlateau,
 )
+from lrparity.lr_scheduler._hyperparameter import ScheduleHyperparameter
 from lrparity.lr_scheduler._named import (
     CosineDecayLR,
     CosineDecayRestartsLR,
@@ -43,6 +44,7 @@ __all__ = [
     "PiecewiseConstantDecayLR",
     "PolynomialDecayLR",
     "ReduceLROnPlateau",
+    "ScheduleHyperparameter",
     "ScheduleLR",
     "StepDecayLR",
     "TimeBasedDecayLR",

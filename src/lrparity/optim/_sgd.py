@@ -80,9 +80,10 @@ class SGD(Optimizer):
     Each group may have its own options, but for ``global_clipnorm``; a group that changes the kind
     of clipping sets the other kind to None.  Options are rounded to float32, then to the dtype of
     the parameter, as in Keras; norms of half-precision gradients are taken in float32, where Keras
-    overflows.  :attr:`iterations` counts the updates from 0; a :meth:`step` that meets no gradient
-    is none.  :attr:`learning_rates_used`, ``group["learning_rate_used"]``, tells the rates of the
-    last one.  Both are kept in the parameter groups, and so in the state dict.
+    overflows.  A momentum that ``ScheduleHyperparameter`` drives keeps the velocity at 0, too, as the
+    legacy optimizer of tf_keras does.  :attr:`iterations` counts the updates from 0; a :meth:`step`
+    that meets no gradient is none.  :attr:`learning_rates_used`, ``group["learning_rate_used"]``,
+    tells the rates of the last one.  Both are kept in the parameter groups, and so in the state dict.
 
     Raises:
         ValueError: an option is outside its range, two kinds of clipping are set, a group has its
@@ -233,7 +234,9 @@ class SGD(Optimizer):
         # No `alpha=` anywhere below: it fuses two roundings into one on some devices, and then the
         # bits are neither Keras' nor the same for both kinds of operations.
         scaled = do.mul(grads, rate)
-        if not group["momentum"]:
+        # Keras 3 asks for the momentum as it traces, or in each eager step; the legacy optimizer, whose
+        # momentum can be scheduled, keeps its velocity at 0, too (tf_keras gradient_descent.py, 2.21).
+        if not group["momentum"] and "initial_momentum" not in group:
             do.sub_(params, scaled)
             return
         momentum = _scalar(_float32(group["momentum"]), params[0])

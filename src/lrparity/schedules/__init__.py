@@ -49,6 +49,7 @@ from lrparity.schedules._legacy import (
     NaturalExpDecay,
     NoisyLinearCosineDecay,
 )
+from lrparity.schedules._momentum import OneCycleMomentum
 from lrparity.schedules._one_cycle import (
     CosineOneCycle,
     OneCycle,
@@ -127,6 +128,7 @@ __all__ = [
     "Offset",
     "OneCycle",
     "OneCycleLR",
+    "OneCycleMomentum",
     "OneCycleScheduler",
     "PerEpoch",
     "PerUpdate",
