@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import numbers
 import operator
 import warnings
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 
@@ -73,6 +75,45 @@ def positive(name: str, value: Any) -> int | float:
     if result <= 0:
         raise ValueError(f"Argument `{name}` must be > 0. Received: {name}={value!r}.")
     return result
+
+
+def not_negative(name: str, value: Any) -> int | float:
+    """A number of steps, perhaps none."""
+    result = number(name, value)
+    if result < 0:
+        raise ValueError(f"Argument `{name}` must be >= 0, 0 for none. Received: {name}={value!r}.")
+    return result
+
+
+def is_list(value: Any) -> bool:
+    """Whether it is a sequence of things, which text and an array of no dimension are not."""
+    if isinstance(value, np.ndarray):
+        return value.ndim > 0
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def listed(name: str, value: Any) -> Sequence[Any]:
+    """A list, tuple or array of numbers, which are yet to be checked."""
+    if not is_list(value):
+        raise TypeError(f"Argument `{name}` must be a list of numbers. Received: {name}={value!r}.")
+    return cast("Sequence[Any]", value)
+
+
+def increasing(name: str, value: Any) -> tuple[int | float, ...]:
+    """Finite steps in order, each once."""
+    steps = tuple(number(name, one) for one in listed(name, value))
+    if not all(map(math.isfinite, steps)):
+        raise ValueError(
+            f"Argument `{name}` must be finite. Received: {name}={list(steps)}. Leave out the last "
+            "one to keep a rate for ever."
+        )
+    for low, high in itertools.pairwise(steps):
+        if low >= high:
+            raise ValueError(
+                f"Argument `{name}` must increase from one to the next. Received: "
+                f"{name}={list(steps)}, where {high!r} follows {low!r}. Sort them, and name each once."
+            )
+    return steps
 
 
 def whole_number(name: str, value: Any, least: int) -> int:

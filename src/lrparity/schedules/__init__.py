@@ -49,6 +49,7 @@ from lrparity.schedules._legacy import (
     NaturalExpDecay,
     NoisyLinearCosineDecay,
 )
+from lrparity.schedules._line import LinearDecay
 from lrparity.schedules._one_cycle import (
     CosineOneCycle,
     OneCycle,
@@ -118,6 +119,7 @@ __all__ = [
     "Join",
     "LearningRateSchedule",
     "LinearCosineDecay",
+    "LinearDecay",
     "LinearWarmup",
     "MultiStepDecay",
     "NaturalExpDecay",

@@ -71,6 +71,11 @@ class Number(ABC):
         """A hyper-parameter."""
 
     @classmethod
+    @abstractmethod
+    def table(cls, values: Any) -> Self:
+        """Hyper-parameters that were looked up, a different one for each step."""
+
+    @classmethod
     def of_moment(cls, moment: Moment) -> Self:
         """The step as a number: in float32 it loses its last bits beyond 2**24, as in Keras."""
         return moment if isinstance(moment, cls) else cls.variable(moment)
@@ -199,6 +204,10 @@ class _Single(Number):
     @property
     @abstractmethod
     def value(self) -> Float32: ...
+
+    @classmethod
+    def table(cls, values: Any) -> Self:
+        return cls.variable(float32.flush(np.asarray(values).astype(np.float32)[()]))
 
     @classmethod
     def of_moment(cls, moment: Moment) -> Self:
@@ -463,6 +472,10 @@ class Double(Number):
     @classmethod
     def constant(cls, value: Any) -> Self:
         return cls(np.float64(value))
+
+    @classmethod
+    def table(cls, values: Any) -> Self:
+        return cls.variable(values)
 
     @property
     def value(self) -> Float64:

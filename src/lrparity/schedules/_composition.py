@@ -26,7 +26,6 @@ from lrparity.schedules._formula import (
     ScheduleLike,
     asked,
     counted_in_whole,
-    increasing,
     joint_arithmetic,
     later,
     part,
@@ -126,7 +125,7 @@ class Join(ComposedSchedule):
 
     def __post_init__(self) -> None:
         self._settle_parts(schedules=self.schedules)
-        boundaries = increasing("boundaries", self.boundaries)
+        boundaries = check.increasing("boundaries", self.boundaries)
         if len(boundaries) != len(self.schedules) - 1:
             raise ValueError(
                 "The length of `boundaries` must be 1 less than the length of `schedules`. "
@@ -158,6 +157,7 @@ class _Several(ComposedSchedule, abstract=True):
     name: str | None = None
 
     operation: ClassVar[Callable[[Number, Number], Number]]
+    _made_of_rates = False  # a factor or a term may well be negative
 
     def __post_init__(self) -> None:
         self._settle_parts(schedules=self.schedules)

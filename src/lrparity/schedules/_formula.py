@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,22 +119,29 @@ class PythonSchedule(ConfiguredSchedule, abstract=True):
 # --- parts ----------------------------------------------------------------------------------------
 
 
-def part(name: str, value: Any) -> LearningRateSchedule | float:
-    """A schedule that another one is made of; a number is a constant, which counts anything."""
+def part(name: str, value: Any, *, is_rate: bool = True) -> LearningRateSchedule | float:
+    """A schedule that another one is made of; a number is a constant, which counts anything.
+
+    A negative rate is remarked, a negative factor or term is not.
+    """
     if isinstance(value, Mapping):
         value = decoded(value)
     if isinstance(value, LearningRateSchedule) or (callable(value) and not hasattr(value, "item")):
         return as_schedule(value, name)
-    return check.schedule_rate(name, value)
+    return check.schedule_rate(name, value) if is_rate else check.rate(name, value)
 
 
 class ComposedSchedule(ConfiguredSchedule, abstract=True):
     """What compositions share."""
 
+    _made_of_rates: ClassVar[bool] = True
+
     def _settle_parts(self, **parts: Any) -> None:
         """Store the parts, and take over their unit and arithmetic."""
         made = {
-            name: _several(name, value) if name == "schedules" else part(name, value)
+            name: _several(name, value, self._made_of_rates)
+            if name == "schedules"
+            else part(name, value, is_rate=self._made_of_rates)
             for name, value in parts.items()
         }
         several = [one if isinstance(one, tuple) else (one,) for one in made.values()]
@@ -145,13 +150,13 @@ class ComposedSchedule(ConfiguredSchedule, abstract=True):
         self._settle(unit=joint_unit(names, flat), arithmetic=joint_arithmetic(flat), **made)
 
 
-def _several(name: str, value: Any) -> tuple[Part, ...]:
+def _several(name: str, value: Any, is_rate: bool) -> tuple[Part, ...]:
     if not isinstance(value, list | tuple) or not value:
         raise TypeError(
             f"Argument `{name}` must be a list of schedules, with one at least. "
             f"Received: {name}={value!r}."
         )
-    return tuple(part(f"{name}[{i}]", one) for i, one in enumerate(value))
+    return tuple(part(f"{name}[{i}]", one, is_rate=is_rate) for i, one in enumerate(value))
 
 
 def joint_unit(names: str, parts: Iterable[LearningRateSchedule | float]) -> Unit:
@@ -236,23 +241,6 @@ def piecewise(
         inside = number.variable(step[mask]) if isinstance(moment, Number) else step[mask]
         rates[mask] = branches[i](inside).value
     return number.variable(rates)
-
-
-def increasing(name: str, values: Any) -> tuple[float, ...]:
-    """Steps that increase strictly, each a finite number."""
-    if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
-        raise TypeError(
-            f"Argument `{name}` must be a list of numbers. Received: {name}={values!r}."
-        )
-    steps = tuple(check.number(name, one) for one in values)
-    if not all(math.isfinite(one) for one in steps):
-        raise ValueError(f"Argument `{name}` must be finite. Received: {name}={list(steps)}.")
-    if any(low >= high for low, high in itertools.pairwise(steps)):
-        raise ValueError(
-            f"Argument `{name}` must increase strictly, so that no two pieces overlap. "
-            f"Received: {name}={list(steps)}. Sort it, and leave out what is there twice."
-        )
-    return steps
 
 
 # --- moments --------------------------------------------------------------------------------------

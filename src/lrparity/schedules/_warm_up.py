@@ -8,7 +8,7 @@ ramp ends, in how the step is counted on it, and in whether the base is asked fo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -23,11 +23,10 @@ from lrparity.schedules._formula import (
     later,
     piecewise,
 )
+from lrparity.schedules._line import LINES, Line, ramp
 
 Counter = Literal["step", "step + 1", "max(step, 1)"]
 COUNTERS = ("step", "step + 1", "max(step, 1)")
-Line = Literal["fraction", "slope", "product"]
-LINES = ("fraction", "slope", "product")
 
 
 class _WarmedUp(ComposedSchedule, abstract=True):
@@ -76,38 +75,10 @@ class _WarmedUp(ComposedSchedule, abstract=True):
         return number.variable(asked(schedule, arithmetic, moment).value)
 
 
-def ramp(
-    number: type[Number],
-    passed: Number,
-    warmup_steps: float,
-    start: float,
-    target: Number | float,
-    *,
-    power: float = 1.0,
-    line: Line = "fraction",
-) -> Number:
-    """From ``start`` to ``target`` in ``warmup_steps``."""
-    if line == "slope":  # Python computes it, once
-        top = float(target.value) if isinstance(target, Number) else target
-        return (top - start) / warmup_steps * passed + start
-    # Two Python floats are subtracted in Python; what a schedule answered is a tensor.
-    difference = target - start if isinstance(target, Number) else number.constant(target - start)
-    if line == "product":
-        return difference * passed / warmup_steps + start
-    return difference * (passed / warmup_steps).power(power) + start
-
-
 def _counted(step: Number, counter: Counter) -> Number:
     if counter == "step":
         return step
     return step + 1.0 if counter == "step + 1" else step.maximum(1.0)
-
-
-def _not_negative(name: str, value: Any) -> int | float:
-    steps = check.number(name, value)
-    if steps < 0:
-        raise ValueError(f"Argument `{name}` must be >= 0. Received: {name}={value!r}.")
-    return steps
 
 
 @dataclass(frozen=True, repr=False)
@@ -173,7 +144,7 @@ class WarmUp(_WarmedUp):
 
     def __post_init__(self) -> None:
         self._settle_parts(schedule=self.schedule)
-        warmup_steps = _not_negative("warmup_steps", self.warmup_steps)
+        warmup_steps = check.not_negative("warmup_steps", self.warmup_steps)
         target = self.warmup_target
         power = check.number("power", self.power)
         if check.flag("inclusive", self.inclusive) and not warmup_steps:
@@ -260,7 +231,7 @@ class LinearWarmup(_WarmedUp):
     def __post_init__(self) -> None:
         self._settle_parts(after_warmup_lr_sched=self.after_warmup_lr_sched)
         self._settle(
-            warmup_steps=_not_negative("warmup_steps", self.warmup_steps),
+            warmup_steps=check.not_negative("warmup_steps", self.warmup_steps),
             warmup_learning_rate=check.schedule_rate(
                 "warmup_learning_rate", self.warmup_learning_rate
             ),
@@ -317,7 +288,7 @@ class PolynomialWarmUp(_WarmedUp):
     def __post_init__(self) -> None:
         self._settle_parts(after_warmup_lr_sched=self.after_warmup_lr_sched)
         self._settle(
-            warmup_steps=_not_negative("warmup_steps", self.warmup_steps),
+            warmup_steps=check.not_negative("warmup_steps", self.warmup_steps),
             power=check.number("power", self.power),
             name=check.text("name", self.name),
         )
@@ -351,7 +322,7 @@ class _TransformerWarmUp(_WarmedUp, abstract=True):
             initial_learning_rate=check.schedule_rate(
                 "initial_learning_rate", self.initial_learning_rate
             ),
-            warmup_steps=_not_negative("warmup_steps", self.warmup_steps),
+            warmup_steps=check.not_negative("warmup_steps", self.warmup_steps),
             power=check.number("power", self.power),
             name=check.text("name", self.name),
         )
@@ -494,8 +465,8 @@ class WarmUpCosineDecay(FormulaSchedule):
 
     def __post_init__(self) -> None:
         total = check.positive("total_steps", self.total_steps)
-        warm = _not_negative("warmup_steps", self.warmup_steps)
-        hold = _not_negative("hold_base_rate_steps", self.hold_base_rate_steps)
+        warm = check.not_negative("warmup_steps", self.warmup_steps)
+        hold = check.not_negative("hold_base_rate_steps", self.hold_base_rate_steps)
         if total <= warm + hold:
             raise ValueError(
                 "Argument `total_steps` counts the warm-up and the plateau too, and must be more "
