@@ -237,7 +237,7 @@ def piecewise_linear(part: schedules.PiecewiseLinear) -> Function:
         result = tf.constant(y[0], tf.float32)
         for i, slope in enumerate(slopes):
             line = slope * (moment - float(x[i])) + y[i]
-            result = tf.where(moment > x[i], line, result)
+            result = tf.where(moment >= x[i], line, result)
         return tf.where(moment >= x[-1], y[-1], result)
 
     return rate

@@ -6,6 +6,7 @@ import itertools
 import math
 import numbers
 import operator
+import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any, cast
@@ -13,6 +14,14 @@ from typing import Any, cast
 import numpy as np
 
 from lrparity import float32
+
+
+def remark(message: str) -> None:
+    """Warn at the line of the user's that called lrparity, however deep this is."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("lrparity"):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level + 1)
 
 
 def number(name: str, value: Any) -> int | float:
@@ -34,12 +43,10 @@ def number(name: str, value: Any) -> int | float:
             "which would make every learning rate NaN."
         )
     if 0.0 < abs(result) < float(float32.SMALLEST_NORMAL):
-        warnings.warn(
+        remark(
             f"`{name}`={value!r} is below the smallest normal float32 (1.18e-38); TensorFlow "
             "flushes it to 0 in arithmetic (though not as the base of a power), and lrparity takes "
-            "it as 0. Pass 0 to silence this.",
-            UserWarning,
-            stacklevel=4,
+            "it as 0. Pass 0 to silence this."
         )
     return result
 
@@ -60,18 +67,24 @@ def schedule_rate(name: str, value: Any) -> float:
     """A learning rate of the schedule; a negative one is legal in Keras and never meant."""
     result = rate(name, value)
     if result < 0:
-        warnings.warn(
+        remark(
             f"`{name}`={value!r} is negative: every update will go up the gradient. Keras accepts "
-            "it and so does lrparity.",
-            UserWarning,
-            stacklevel=4,
+            "it and so does lrparity."
         )
+    return result
+
+
+def finite(name: str, value: Any) -> int | float:
+    """A number of steps, whole or not, that is no infinity."""
+    result = number(name, value)
+    if math.isinf(result):
+        raise ValueError(f"Argument `{name}` must be finite. Received: {name}={value!r}.")
     return result
 
 
 def positive(name: str, value: Any) -> int | float:
     """A number of steps: more than 0, whole or not."""
-    result = number(name, value)
+    result = finite(name, value)
     if result <= 0:
         raise ValueError(f"Argument `{name}` must be > 0. Received: {name}={value!r}.")
     return result
@@ -79,7 +92,7 @@ def positive(name: str, value: Any) -> int | float:
 
 def not_negative(name: str, value: Any) -> int | float:
     """A number of steps, perhaps none."""
-    result = number(name, value)
+    result = finite(name, value)
     if result < 0:
         raise ValueError(f"Argument `{name}` must be >= 0, 0 for none. Received: {name}={value!r}.")
     return result

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from lrparity.schedules._schedule import (
     Rates,
     Unit,
     as_schedule,
+    plain_rate,
 )
 from lrparity.schedules._serialization import decoded, encoded, register
 
@@ -35,7 +37,8 @@ CHUNK = 2**15
 Arithmetic = Literal["float32", "float64"]
 Part = LearningRateSchedule | float
 """What a part is once it is checked."""
-ScheduleLike = LearningRateSchedule | Callable[..., Any] | float
+# jsonargparse writes a value as the first of these that takes it; a Callable takes everything.
+ScheduleLike = LearningRateSchedule | float | Callable[..., Any]
 """What a schedule can be made of: a schedule, a function of the step, or a constant."""
 
 
@@ -48,10 +51,11 @@ class ConfiguredSchedule(LearningRateSchedule):
     """
 
     arithmetic: Arithmetic = "float32"
+    __annotations__["arithmetic"] = Arithmetic  # as for `unit`
 
     def __init_subclass__(cls, *, abstract: bool = False, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        if not abstract:
+        if not abstract and cls.__module__.partition(".")[0] == "lrparity":
             register(cls)
 
     def _rates(self, step: Step, numerics: Numerics) -> np.float32 | Rates:
@@ -128,13 +132,18 @@ def part(name: str, value: Any, *, is_rate: bool = True) -> LearningRateSchedule
         value = decoded(value)
     if isinstance(value, LearningRateSchedule) or (callable(value) and not hasattr(value, "item")):
         return as_schedule(value, name)
-    return check.schedule_rate(name, value) if is_rate else check.rate(name, value)
+    if hasattr(value, "item") or isinstance(value, numbers.Number):
+        return check.schedule_rate(name, value) if is_rate else check.rate(name, value)
+    raise TypeError(
+        f"Argument `{name}` must be a schedule, a function of the step, or a number for a constant. "
+        f"Received: {name}={value!r}."
+    )
 
 
 class ComposedSchedule(ConfiguredSchedule, abstract=True):
     """What compositions share."""
 
-    _made_of_rates: ClassVar[bool] = True
+    _made_of_rates = True
 
     def _settle_parts(self, **parts: Any) -> None:
         """Store the parts, and take over their unit and arithmetic."""
@@ -188,7 +197,8 @@ def asked(schedule: LearningRateSchedule | float, number: type[Number], moment: 
     """The value of a part at a moment, in the arithmetic of the whole."""
     if not isinstance(schedule, LearningRateSchedule):
         return number.constant(schedule)
-    if isinstance(schedule, ConfiguredSchedule):
+    is_formula = type(schedule).__call__ is LearningRateSchedule.__call__
+    if isinstance(schedule, ConfiguredSchedule) and is_formula:
         if issubclass(number, Double) and number.keeps_parts and schedule.arithmetic == "float32":
             return number.variable(schedule._at(Eager, _as_float32(moment)).value)
         rate = schedule._at(number, moment)
@@ -197,11 +207,18 @@ def asked(schedule: LearningRateSchedule | float, number: type[Number], moment: 
     if number is Graph:
         schedule(0, numerics="graph")  # which says why not
     step = moment.value if isinstance(moment, Number) else moment
-    if isinstance(schedule, FunctionSchedule):
+    if issubclass(number, Double) and not number.keeps_parts and _has_own_call(schedule):
+        own, name = type(schedule).__call__.__wrapped__, type(schedule).__name__  # type: ignore[attr-defined]
+        rates = [plain_rate(own(schedule, one), name, one) for one in np.ravel(step).tolist()]
+    elif isinstance(schedule, FunctionSchedule):
         rates = [schedule.plain(one) for one in np.asarray(step).ravel().tolist()]
     else:
         rates = [schedule(one) for one in np.asarray(step).ravel().tolist()]
     return number.variable(np.array(rates).reshape(np.shape(step)).astype(_dtype(number))[()])
+
+
+def _has_own_call(schedule: LearningRateSchedule) -> bool:
+    return not isinstance(schedule, FunctionSchedule)
 
 
 def _as_float32(moment: Moment) -> Moment:
@@ -228,13 +245,13 @@ def piecewise(
     """
     step = raw(moment)
     which = np.asarray(np.searchsorted(edges, step, side="left" if inclusive else "right"))
+    if number is Graph:
+        value = branches[0](moment).value
+        for i, branch in enumerate(branches[1:], start=1):
+            value = np.where(which >= i, branch(moment).value, value)[()]
+        return number.variable(value)
     if not isinstance(step, np.ndarray):
         return branches[int(which)](moment)
-    if number is Graph:
-        result = branches[0](moment)
-        for i, branch in enumerate(branches[1:], start=1):
-            result = number.variable(np.where(which >= i, branch(moment).value, result.value))
-        return result
     rates = np.empty(step.shape, np.float64 if issubclass(number, Double) else np.float32)
     for i in np.unique(which).tolist():
         mask = which == i
@@ -255,8 +272,12 @@ def later(moment: Moment, offset: float, number: type[Number]) -> Moment:
 
 def counted_in_whole(moment: Moment, *amounts: float) -> bool:
     """Whether an integer step meets whole numbers only, so that it may stay an integer."""
-    whole = all(float(amount).is_integer() for amount in amounts)
+    whole = all(is_int64(amount) for amount in amounts)
     return whole and not isinstance(moment, Number) and moment.dtype.kind == "i"
+
+
+def is_int64(amount: float) -> bool:
+    return float(amount).is_integer() and -(2**63) <= amount < 2**63
 
 
 def raw(moment: Moment) -> NDArray[Any] | np.number[Any]:

@@ -188,7 +188,8 @@ class PolynomialDecay(FormulaSchedule):
             p = step / (self.decay_steps * first)
         else:
             p = step.minimum(self.decay_steps) / self.decay_steps
-        return (initial - end) * (1.0 - p).power(self.power) + end
+        rate = (initial - end) * (1.0 - p).power(self.power) + end
+        return rate if self.power else rate.late_constant()
 
 
 @dataclass(frozen=True, repr=False)

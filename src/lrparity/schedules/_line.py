@@ -30,7 +30,8 @@ def ramp(
     # Two Python floats are subtracted in Python; what a schedule answered is a tensor.
     difference = target - start if isinstance(target, Number) else number.constant(target - start)
     if line == "product":
-        return difference * passed / warmup_steps + start
+        # This way round, because TensorFlow lets 1 / warmup_steps join the difference.
+        return passed * difference / warmup_steps + start
     return difference * (passed / warmup_steps).power(power) + start
 
 

@@ -20,6 +20,7 @@ from lrparity.schedules._formula import (
     Part,
     ScheduleLike,
     asked,
+    is_int64,
     later,
     piecewise,
 )
@@ -60,6 +61,8 @@ class _WarmedUp(ComposedSchedule, abstract=True):
             local = later(inside, warmup_steps, number) if shift else inside
             return asked(schedule, number, local)
 
+        if not warmup_steps:
+            return number.variable(base(moment).value)
         return piecewise(number, moment, [warmup_steps], [warm, base], inclusive=inclusive)
 
     def _handed_over(
@@ -69,10 +72,13 @@ class _WarmedUp(ComposedSchedule, abstract=True):
 
         A constructor asks for it once, eagerly; to the graph it is an input, and no constant.
         """
-        at = 0 if shift else warmup_steps
-        moment = np.int64(at) if float(at).is_integer() else np.float32(at)
         arithmetic = number if issubclass(number, Double) else Eager
-        return number.variable(asked(schedule, arithmetic, moment).value)
+        known = self.__dict__.setdefault("_tops", {})
+        if arithmetic.__name__ not in known:
+            at = 0 if shift else warmup_steps
+            moment = np.int64(at) if is_int64(at) else np.float32(at)
+            known[arithmetic.__name__] = asked(schedule, arithmetic, moment).value
+        return number.variable(known[arithmetic.__name__])
 
 
 def _counted(step: Number, counter: Counter) -> Number:
@@ -96,7 +102,7 @@ class WarmUp(_WarmedUp):
         schedule: the base; a number is a constant, a function of the step is welcome.
         warmup_steps: length of the warm-up, in the unit of the base; 0 means none.
         warmup_target: where the ramp ends.  None is the base's rate at the hand-over:
-            ``schedule(0)`` if shifted, else ``schedule(warmup_steps)``.
+            ``schedule(0)`` if shifted, else ``schedule(warmup_steps)``, asked for once, ahead.
         initial_learning_rate: where it starts.
         power: 1 is linear.
         shift: ask the base for the steps since the warm-up.  False asks it for the step itself.
@@ -200,7 +206,7 @@ class LinearWarmup(_WarmedUp):
         lr = warmup_learning_rate + step / warmup_steps * (final - warmup_learning_rate)
                                                    where step < warmup_steps
              after_warmup_lr_sched(step)           otherwise
-        final = after_warmup_lr_sched(warmup_steps)
+        final = after_warmup_lr_sched(warmup_steps)          asked for once, ahead
 
     Args:
         after_warmup_lr_sched: the base; a number is a constant.
@@ -208,7 +214,8 @@ class LinearWarmup(_WarmedUp):
         warmup_learning_rate: the rate at step 0.
         name: without effect.
 
-    Float32, in both numerics.  A negative step extrapolates; past its end the base answers.
+    Float32, in both numerics, unless Python computes the base.  A negative step extrapolates; past
+    its end the base answers.
 
     Raises:
         ValueError: ``warmup_steps`` is negative; a rate is not finite in float32.
@@ -266,7 +273,8 @@ class PolynomialWarmUp(_WarmedUp):
         power: 1 is linear.
         name: without effect.
 
-    Steps 0 and 1 have the same rate, which is not 0.  Float32, in both numerics.
+    Steps 0 and 1 have the same rate, which is not 0.  Float32, in both numerics, unless Python
+    computes the base.
 
     Raises:
         ValueError: ``warmup_steps`` is negative; a rate is not finite in float32.
@@ -356,7 +364,7 @@ class BertWarmUp(_TransformerWarmUp):
         power: 1 is linear.
         name: without effect.
 
-    The first update has the rate 0.  Float32, in both numerics.
+    The first update has the rate 0.  Float32, in both numerics, unless Python computes the base.
 
     Raises:
         ValueError: ``warmup_steps`` is negative; a rate is not finite in float32.
@@ -392,7 +400,7 @@ class TransformersWarmUp(_TransformerWarmUp):
         power: 1 is linear.
         name: without effect.
 
-    The first update has the rate 0.  Float32, in both numerics.
+    The first update has the rate 0.  Float32, in both numerics, unless Python computes the base.
 
     Raises:
         ValueError: ``warmup_steps`` is negative; a rate is not finite in float32.
