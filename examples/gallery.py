@@ -111,6 +111,7 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
     ),
     "Pieces": (
         Panel(s.PiecewiseLinear([0, 30, 60, 100], [0.0, 0.1, 0.02, 0.05]), 120),
+        Panel(s.LinearDecay(0.1, 70, 0.02), 100),
         Panel(s.MultiStepDecay(0.1, [30, 60], 0.3), 100),
         Panel(s.Constant(0.1), 100),
     ),

@@ -214,6 +214,35 @@ def warm_up_cosine(part: schedules.WarmUpCosineDecay) -> Function:
     return rate
 
 
+def linear_decay(part: schedules.LinearDecay) -> Function:
+    start, end, length = part.initial_learning_rate, part.end_learning_rate, part.decay_steps
+
+    def rate(step: Any) -> Any:
+        passed = tf.minimum(single(step), tf.constant(length, tf.float32))
+        if part.line == "slope":
+            return (end - start) / length * passed + start
+        if part.line == "product":
+            return (end - start) * passed / length + start
+        return (end - start) * (passed / length) + start
+
+    return rate
+
+
+def piecewise_linear(part: schedules.PiecewiseLinear) -> Function:
+    x, y = part.boundaries, part.values
+    slopes = [(y[i + 1] - y[i]) / (x[i + 1] - x[i]) for i in range(len(x) - 1)]
+
+    def rate(step: Any) -> Any:
+        moment = single(step)
+        result = tf.constant(y[0], tf.float32)
+        for i, slope in enumerate(slopes):
+            line = slope * (moment - float(x[i])) + y[i]
+            result = tf.where(moment >= x[i], line, result)
+        return tf.where(moment >= x[-1], y[-1], result)
+
+    return rate
+
+
 def sum_of(part: schedules.Sum) -> Function:
     functions = [twin(one) for one in part.schedules]
 
@@ -237,6 +266,8 @@ TWINS: dict[str, Callable[[Any], Function]] = {
     "Hold": hold,
     "Repeat": repeat,
     "PerUpdate": per_update,
+    "LinearDecay": linear_decay,
+    "PiecewiseLinear": piecewise_linear,
     "WarmUp": warm_up,
     "WarmUpCosineDecay": warm_up_cosine,
 }

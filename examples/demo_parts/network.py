@@ -8,14 +8,14 @@ from demo_parts.run import Weights
 
 
 def make_network(weights: Weights) -> torch.nn.Sequential:
-    """One hidden relu layer, and the logit of one sigmoid unit, with these weights.
+    """One hidden relu layer, and the logits of the units after it, with these weights.
 
     Keras takes a sigmoid unit and its cross-entropy together, from the logit.  So does whoever
     trains this: with ``binary_cross_entropy_with_logits``.
     """
     columns, units = weights[0].shape
     network = torch.nn.Sequential(
-        torch.nn.Linear(columns, units), torch.nn.ReLU(), torch.nn.Linear(units, 1)
+        torch.nn.Linear(columns, units), torch.nn.ReLU(), torch.nn.Linear(units, len(weights[-1]))
     )
     with torch.no_grad():
         for parameter, value in zip(network.parameters(), weights, strict=True):

@@ -172,6 +172,30 @@ def test_another_rule_is_found():
     assert "Each rate DOES NOT lie within what its loss explains." in loss_driven
 
 
+GAN = """
+import runpy, sys
+from lrparity import schedules
+
+CosineDecay = schedules.CosineDecay
+schedules.CosineDecay = lambda **config: CosineDecay(**config | {{"decay_steps": {steps}}})
+sys.argv = ["gan.py", "--epochs", "8"]
+runpy.run_path({script!r}, run_name="__main__")
+"""
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize(("steps", "differing"), [(200, "0"), (201, "39")])
+def test_two_optimizers_count_for_themselves(steps, differing):
+    finished = run_python("-c", GAN.format(steps=steps, script=str(EXAMPLES / "gan.py")))
+    assert finished.returncode == (steps != 200), finished.stderr
+    lines = {line.split()[0]: line.split() for line in finished.stdout.splitlines() if line}
+    assert lines["discriminator"][1:3] == ["160", "0.050000001"]
+    assert lines["discriminator"][4] == "0"
+    assert lines["generator"][1] == "80"
+    assert lines["generator"][4] == differing
+    assert float(lines["generator"][5]) < (1e-5 if steps == 200 else 1.0)
+
+
 # --- without Keras --------------------------------------------------------------------------------
 
 

@@ -154,6 +154,7 @@ def _piecewise_linear(rng) -> Config:
         "boundaries": [0, *(b + 1 for b in config["boundaries"])],
         "values": config["values"],
         "unit": str(rng.choice(["epoch", "update"])),
+        "arithmetic": str(rng.choice(["float64", "float32"])),
     }
 
 
@@ -369,6 +370,7 @@ ROWS = (
             {"boundaries": [0, 20, 50], "values": [0.0, 0.1, 0.01]},
             {"boundaries": [10, 40.5], "values": [0.1, 0.01], "unit": "epoch"},
             {"boundaries": [10], "values": [0.1]},
+            {"boundaries": [0, 9, 30], "values": [0.0, 0.1, 0.01], "arithmetic": "float32"},
         ),
         lambda c: c["boundaries"][-1],
         None,

@@ -114,6 +114,15 @@ def _warm_up(rng) -> Config:
     }
 
 
+def _linear_decay(rng) -> Config:
+    return {
+        "initial_learning_rate": rate(rng),
+        "decay_steps": length(rng),
+        "end_learning_rate": float(rng.choice([0.0, 5e-5, rate(rng)])),
+        "line": str(rng.choice(["fraction", "slope", "product"])),
+    }
+
+
 def _linear_warm_up(rng) -> Config:
     return {
         "after_warmup_lr_sched": part(rng),
@@ -310,6 +319,28 @@ ROWS = (
             {"schedule": 0.1, "warmup_steps": 7},
         ),
         lambda c: c["warmup_steps"],
+        per_group=False,
+    ),
+    Case(
+        schedules.LinearDecay,
+        None,
+        _linear_decay,
+        (
+            {"initial_learning_rate": 0.1, "decay_steps": 40},
+            {
+                "initial_learning_rate": 0.1,
+                "decay_steps": 33,
+                "end_learning_rate": 5e-5,
+                "line": "slope",
+            },
+            {
+                "initial_learning_rate": 0.0,
+                "decay_steps": 7,
+                "end_learning_rate": 1,
+                "line": "product",
+            },
+        ),
+        lambda c: c["decay_steps"],
         per_group=False,
     ),
     Case(

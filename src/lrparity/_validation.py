@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import numbers
 import operator
+import sys
 import warnings
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 
 from lrparity import float32
+
+
+def remark(message: str) -> None:
+    """Warn at the line of the user's that called lrparity, however deep this is."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("lrparity"):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level + 1)
 
 
 def number(name: str, value: Any) -> int | float:
@@ -32,12 +43,10 @@ def number(name: str, value: Any) -> int | float:
             "which would make every learning rate NaN."
         )
     if 0.0 < abs(result) < float(float32.SMALLEST_NORMAL):
-        warnings.warn(
+        remark(
             f"`{name}`={value!r} is below the smallest normal float32 (1.18e-38); TensorFlow "
             "flushes it to 0 in arithmetic (though not as the base of a power), and lrparity takes "
-            "it as 0. Pass 0 to silence this.",
-            UserWarning,
-            stacklevel=4,
+            "it as 0. Pass 0 to silence this."
         )
     return result
 
@@ -58,21 +67,66 @@ def schedule_rate(name: str, value: Any) -> float:
     """A learning rate of the schedule; a negative one is legal in Keras and never meant."""
     result = rate(name, value)
     if result < 0:
-        warnings.warn(
+        remark(
             f"`{name}`={value!r} is negative: every update will go up the gradient. Keras accepts "
-            "it and so does lrparity.",
-            UserWarning,
-            stacklevel=4,
+            "it and so does lrparity."
         )
+    return result
+
+
+def finite(name: str, value: Any) -> int | float:
+    """A number of steps, whole or not, that is no infinity."""
+    result = number(name, value)
+    if math.isinf(result):
+        raise ValueError(f"Argument `{name}` must be finite. Received: {name}={value!r}.")
     return result
 
 
 def positive(name: str, value: Any) -> int | float:
     """A number of steps: more than 0, whole or not."""
-    result = number(name, value)
+    result = finite(name, value)
     if result <= 0:
         raise ValueError(f"Argument `{name}` must be > 0. Received: {name}={value!r}.")
     return result
+
+
+def not_negative(name: str, value: Any) -> int | float:
+    """A number of steps, perhaps none."""
+    result = finite(name, value)
+    if result < 0:
+        raise ValueError(f"Argument `{name}` must be >= 0, 0 for none. Received: {name}={value!r}.")
+    return result
+
+
+def is_list(value: Any) -> bool:
+    """Whether it is a sequence of things, which text and an array of no dimension are not."""
+    if isinstance(value, np.ndarray):
+        return value.ndim > 0
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def listed(name: str, value: Any) -> Sequence[Any]:
+    """A list, tuple or array of numbers, which are yet to be checked."""
+    if not is_list(value):
+        raise TypeError(f"Argument `{name}` must be a list of numbers. Received: {name}={value!r}.")
+    return cast("Sequence[Any]", value)
+
+
+def increasing(name: str, value: Any) -> tuple[int | float, ...]:
+    """Finite steps in order, each once."""
+    steps = tuple(number(name, one) for one in listed(name, value))
+    if not all(map(math.isfinite, steps)):
+        raise ValueError(
+            f"Argument `{name}` must be finite. Received: {name}={list(steps)}. Leave out the last "
+            "one to keep a rate for ever."
+        )
+    for low, high in itertools.pairwise(steps):
+        if low >= high:
+            raise ValueError(
+                f"Argument `{name}` must increase from one to the next. Received: "
+                f"{name}={list(steps)}, where {high!r} follows {low!r}. Sort them, and name each once."
+            )
+    return steps
 
 
 def whole_number(name: str, value: Any, least: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -9,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from lrparity.schedules import FunctionSchedule, LearningRateSchedule, serialize
+from lrparity.schedules._formula import ConfiguredSchedule
+from lrparity.schedules._serialization import record
 
 STATE_FORMAT = "lrparity.ScheduleLR"
 STATE_VERSION = 1
@@ -120,13 +123,26 @@ def described(schedule: LearningRateSchedule) -> dict[str, Any]:
     if isinstance(schedule, FunctionSchedule):  # its name is no part of what it computes
         return unknown
     try:
-        return cast("dict[str, Any]", json.loads(json.dumps(serialize(schedule))))
+        return cast("dict[str, Any]", json.loads(json.dumps(_record(schedule))))
     except (
         NotImplementedError,
         TypeError,
         ValueError,
     ):  # no get_config, or one that JSON cannot hold
         return unknown
+
+
+def _record(schedule: LearningRateSchedule) -> dict[str, Any]:
+    if type(schedule).get_config is not ConfiguredSchedule.get_config:
+        return serialize(schedule)
+    fields = dataclasses.fields(schedule)  # type: ignore[arg-type]
+    return record(type(schedule), {f.name: _argument(getattr(schedule, f.name)) for f in fields})
+
+
+def _argument(value: Any) -> Any:
+    if isinstance(value, LearningRateSchedule):
+        return described(value)
+    return [_argument(one) for one in value] if isinstance(value, tuple) else value
 
 
 def fingerprint(schedules: Any, group_schedules: Any, numerics: Any) -> str:

@@ -49,6 +49,7 @@ from lrparity.schedules._legacy import (
     NaturalExpDecay,
     NoisyLinearCosineDecay,
 )
+from lrparity.schedules._line import LinearDecay
 from lrparity.schedules._momentum import OneCycleMomentum
 from lrparity.schedules._one_cycle import (
     CosineOneCycle,
@@ -119,6 +120,7 @@ __all__ = [
     "Join",
     "LearningRateSchedule",
     "LinearCosineDecay",
+    "LinearDecay",
     "LinearWarmup",
     "MultiStepDecay",
     "NaturalExpDecay",

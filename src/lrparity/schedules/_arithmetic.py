@@ -71,6 +71,11 @@ class Number(ABC):
         """A hyper-parameter."""
 
     @classmethod
+    @abstractmethod
+    def table(cls, values: Any) -> Self:
+        """Hyper-parameters that were looked up, a different one for each step."""
+
+    @classmethod
     def of_moment(cls, moment: Moment) -> Self:
         """The step as a number: in float32 it loses its last bits beyond 2**24, as in Keras."""
         return moment if isinstance(moment, cls) else cls.variable(moment)
@@ -106,6 +111,14 @@ class Number(ABC):
 
         TensorFlow lets a constant join one of them, and which one depends on the names that its
         operations have in somebody's program.
+        """
+        return self
+
+    def late_constant(self) -> Self:
+        """The same number, marked as one that does not depend on the step after all.
+
+        TensorFlow finds it out after other constants have met, so that what they make together is
+        not told.
         """
         return self
 
@@ -199,6 +212,10 @@ class _Single(Number):
     @property
     @abstractmethod
     def value(self) -> Float32: ...
+
+    @classmethod
+    def table(cls, values: Any) -> Self:
+        return cls.variable(float32.flush(np.asarray(values).astype(np.float32)[()]))
 
     @classmethod
     def of_moment(cls, moment: Moment) -> Self:
@@ -375,24 +392,34 @@ class Graph(_Single):
             return self._shift(float32.subtract(x, inner), opposite, y)
         return Graph(float32.subtract(x, y), difference=(x, y))
 
+    def _refuse_several(self) -> None:
+        if self._of_several:
+            raise ValueError(
+                "numerics='graph' is not known for a constant times a product of schedules, or times "
+                "PolynomialDecay(power=0): what it joins depends on the program around. Put the "
+                "constant first, Product([constant, schedule, schedule]), or use numerics='eager'."
+            )
+
     def product_of_several(self) -> Graph:
         product = Graph(self.value)
         product._of_several = True
         return product
 
+    def late_constant(self) -> Graph:
+        constant = Graph(self.value, is_constant=True)
+        constant._of_several = True
+        return constant
+
     def _scaled(self, factor: Float32) -> Graph:
-        if self._of_several:
-            raise ValueError(
-                "numerics='graph' is not known for a constant times a product of schedules: which "
-                "factor it joins depends on the names of the operations in the program. Put the "
-                "constant first, Product([constant, schedule, schedule]), or use numerics='eager'."
-            )
+        self._refuse_several()
         if self._factor is not None:
             factor = float32.multiply(factor, self._factor)
         return Graph(self._first, factor=np.float32(factor), second=self._second)
 
     def _multiply(self, other: Graph) -> Graph:
         if self._is_constant and other._is_constant:
+            self._refuse_several()
+            other._refuse_several()
             return Graph(float32.multiply(self._first, other._first), is_constant=True)
         if other._is_constant:
             return other._multiply(self)
@@ -463,6 +490,10 @@ class Double(Number):
     @classmethod
     def constant(cls, value: Any) -> Self:
         return cls(np.float64(value))
+
+    @classmethod
+    def table(cls, values: Any) -> Self:
+        return cls.variable(values)
 
     @property
     def value(self) -> Float64:

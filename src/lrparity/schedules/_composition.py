@@ -26,7 +26,6 @@ from lrparity.schedules._formula import (
     ScheduleLike,
     asked,
     counted_in_whole,
-    increasing,
     joint_arithmetic,
     later,
     part,
@@ -126,7 +125,7 @@ class Join(ComposedSchedule):
 
     def __post_init__(self) -> None:
         self._settle_parts(schedules=self.schedules)
-        boundaries = increasing("boundaries", self.boundaries)
+        boundaries = check.increasing("boundaries", self.boundaries)
         if len(boundaries) != len(self.schedules) - 1:
             raise ValueError(
                 "The length of `boundaries` must be 1 less than the length of `schedules`. "
@@ -158,6 +157,7 @@ class _Several(ComposedSchedule, abstract=True):
     name: str | None = None
 
     operation: ClassVar[Callable[[Number, Number], Number]]
+    _made_of_rates = False  # a factor or a term may well be negative
 
     def __post_init__(self) -> None:
         self._settle_parts(schedules=self.schedules)
@@ -197,8 +197,16 @@ class Product(_Several):
     operation = operator.mul
 
     def _at(self, number: type[Number], moment: Moment) -> Number:
-        product = super()._at(number, moment)
-        return product.product_of_several() if len(self._parts()) > 1 else product
+        product, unknown = None, 0
+        for one in self.schedules:
+            rate = asked(one, number, moment)  # type: ignore[arg-type]
+            constant = isinstance(one, float | Constant)
+            if product is not None and unknown > 1 and constant:
+                product = product.product_of_several()
+            product = rate if product is None else product * rate
+            unknown += not constant
+        assert product is not None
+        return product.product_of_several() if unknown > 1 else product
 
 
 @dataclass(frozen=True, repr=False)
@@ -312,8 +320,8 @@ class Offset(ComposedSchedule):
         self._settle_parts(schedule=self.schedule)
         minimum = self.minimum
         self._settle(
-            offset=check.number("offset", self.offset),
-            minimum=None if minimum is None else check.number("minimum", minimum),
+            offset=check.finite("offset", self.offset),
+            minimum=None if minimum is None else check.finite("minimum", minimum),
             cast=check.flag("cast", self.cast),
             name=check.text("name", self.name),
         )
@@ -419,8 +427,8 @@ class Hold(ComposedSchedule):
         if self.start is None and self.stop is None:
             raise ValueError("Hold needs `start`, `stop` or both. Received neither.")
         self._settle_parts(schedule=self.schedule)
-        start = None if self.start is None else check.number("start", self.start)
-        stop = None if self.stop is None else check.number("stop", self.stop)
+        start = None if self.start is None else check.finite("start", self.start)
+        stop = None if self.stop is None else check.finite("stop", self.stop)
         if start is not None and stop is not None and start > stop:
             raise ValueError(
                 f"Argument `start` must not be after `stop`. Received: start={start}, stop={stop}."

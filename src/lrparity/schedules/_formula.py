@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import math
+import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Self, cast
 
@@ -28,6 +27,7 @@ from lrparity.schedules._schedule import (
     Rates,
     Unit,
     as_schedule,
+    plain_rate,
 )
 from lrparity.schedules._serialization import decoded, encoded, register
 
@@ -37,7 +37,8 @@ CHUNK = 2**15
 Arithmetic = Literal["float32", "float64"]
 Part = LearningRateSchedule | float
 """What a part is once it is checked."""
-ScheduleLike = LearningRateSchedule | Callable[..., Any] | float
+# jsonargparse writes a value as the first of these that takes it; a Callable takes everything.
+ScheduleLike = LearningRateSchedule | float | Callable[..., Any]
 """What a schedule can be made of: a schedule, a function of the step, or a constant."""
 
 
@@ -50,10 +51,11 @@ class ConfiguredSchedule(LearningRateSchedule):
     """
 
     arithmetic: Arithmetic = "float32"
+    __annotations__["arithmetic"] = Arithmetic  # as for `unit`
 
     def __init_subclass__(cls, *, abstract: bool = False, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        if not abstract:
+        if not abstract and cls.__module__.partition(".")[0] == "lrparity":
             register(cls)
 
     def _rates(self, step: Step, numerics: Numerics) -> np.float32 | Rates:
@@ -121,22 +123,34 @@ class PythonSchedule(ConfiguredSchedule, abstract=True):
 # --- parts ----------------------------------------------------------------------------------------
 
 
-def part(name: str, value: Any) -> LearningRateSchedule | float:
-    """A schedule that another one is made of; a number is a constant, which counts anything."""
+def part(name: str, value: Any, *, is_rate: bool = True) -> LearningRateSchedule | float:
+    """A schedule that another one is made of; a number is a constant, which counts anything.
+
+    A negative rate is remarked, a negative factor or term is not.
+    """
     if isinstance(value, Mapping):
         value = decoded(value)
     if isinstance(value, LearningRateSchedule) or (callable(value) and not hasattr(value, "item")):
         return as_schedule(value, name)
-    return check.schedule_rate(name, value)
+    if hasattr(value, "item") or isinstance(value, numbers.Number):
+        return check.schedule_rate(name, value) if is_rate else check.rate(name, value)
+    raise TypeError(
+        f"Argument `{name}` must be a schedule, a function of the step, or a number for a constant. "
+        f"Received: {name}={value!r}."
+    )
 
 
 class ComposedSchedule(ConfiguredSchedule, abstract=True):
     """What compositions share."""
 
+    _made_of_rates = True
+
     def _settle_parts(self, **parts: Any) -> None:
         """Store the parts, and take over their unit and arithmetic."""
         made = {
-            name: _several(name, value) if name == "schedules" else part(name, value)
+            name: _several(name, value, self._made_of_rates)
+            if name == "schedules"
+            else part(name, value, is_rate=self._made_of_rates)
             for name, value in parts.items()
         }
         several = [one if isinstance(one, tuple) else (one,) for one in made.values()]
@@ -145,13 +159,13 @@ class ComposedSchedule(ConfiguredSchedule, abstract=True):
         self._settle(unit=joint_unit(names, flat), arithmetic=joint_arithmetic(flat), **made)
 
 
-def _several(name: str, value: Any) -> tuple[Part, ...]:
+def _several(name: str, value: Any, is_rate: bool) -> tuple[Part, ...]:
     if not isinstance(value, list | tuple) or not value:
         raise TypeError(
             f"Argument `{name}` must be a list of schedules, with one at least. "
             f"Received: {name}={value!r}."
         )
-    return tuple(part(f"{name}[{i}]", one) for i, one in enumerate(value))
+    return tuple(part(f"{name}[{i}]", one, is_rate=is_rate) for i, one in enumerate(value))
 
 
 def joint_unit(names: str, parts: Iterable[LearningRateSchedule | float]) -> Unit:
@@ -183,7 +197,8 @@ def asked(schedule: LearningRateSchedule | float, number: type[Number], moment: 
     """The value of a part at a moment, in the arithmetic of the whole."""
     if not isinstance(schedule, LearningRateSchedule):
         return number.constant(schedule)
-    if isinstance(schedule, ConfiguredSchedule):
+    is_formula = type(schedule).__call__ is LearningRateSchedule.__call__
+    if isinstance(schedule, ConfiguredSchedule) and is_formula:
         if issubclass(number, Double) and number.keeps_parts and schedule.arithmetic == "float32":
             return number.variable(schedule._at(Eager, _as_float32(moment)).value)
         rate = schedule._at(number, moment)
@@ -192,11 +207,18 @@ def asked(schedule: LearningRateSchedule | float, number: type[Number], moment: 
     if number is Graph:
         schedule(0, numerics="graph")  # which says why not
     step = moment.value if isinstance(moment, Number) else moment
-    if isinstance(schedule, FunctionSchedule):
+    if issubclass(number, Double) and not number.keeps_parts and _has_own_call(schedule):
+        own, name = type(schedule).__call__.__wrapped__, type(schedule).__name__  # type: ignore[attr-defined]
+        rates = [plain_rate(own(schedule, one), name, one) for one in np.ravel(step).tolist()]
+    elif isinstance(schedule, FunctionSchedule):
         rates = [schedule.plain(one) for one in np.asarray(step).ravel().tolist()]
     else:
         rates = [schedule(one) for one in np.asarray(step).ravel().tolist()]
     return number.variable(np.array(rates).reshape(np.shape(step)).astype(_dtype(number))[()])
+
+
+def _has_own_call(schedule: LearningRateSchedule) -> bool:
+    return not isinstance(schedule, FunctionSchedule)
 
 
 def _as_float32(moment: Moment) -> Moment:
@@ -223,36 +245,19 @@ def piecewise(
     """
     step = raw(moment)
     which = np.asarray(np.searchsorted(edges, step, side="left" if inclusive else "right"))
+    if number is Graph:
+        value = branches[0](moment).value
+        for i, branch in enumerate(branches[1:], start=1):
+            value = np.where(which >= i, branch(moment).value, value)[()]
+        return number.variable(value)
     if not isinstance(step, np.ndarray):
         return branches[int(which)](moment)
-    if number is Graph:
-        result = branches[0](moment)
-        for i, branch in enumerate(branches[1:], start=1):
-            result = number.variable(np.where(which >= i, branch(moment).value, result.value))
-        return result
     rates = np.empty(step.shape, np.float64 if issubclass(number, Double) else np.float32)
     for i in np.unique(which).tolist():
         mask = which == i
         inside = number.variable(step[mask]) if isinstance(moment, Number) else step[mask]
         rates[mask] = branches[i](inside).value
     return number.variable(rates)
-
-
-def increasing(name: str, values: Any) -> tuple[float, ...]:
-    """Steps that increase strictly, each a finite number."""
-    if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
-        raise TypeError(
-            f"Argument `{name}` must be a list of numbers. Received: {name}={values!r}."
-        )
-    steps = tuple(check.number(name, one) for one in values)
-    if not all(math.isfinite(one) for one in steps):
-        raise ValueError(f"Argument `{name}` must be finite. Received: {name}={list(steps)}.")
-    if any(low >= high for low, high in itertools.pairwise(steps)):
-        raise ValueError(
-            f"Argument `{name}` must increase strictly, so that no two pieces overlap. "
-            f"Received: {name}={list(steps)}. Sort it, and leave out what is there twice."
-        )
-    return steps
 
 
 # --- moments --------------------------------------------------------------------------------------
@@ -267,8 +272,12 @@ def later(moment: Moment, offset: float, number: type[Number]) -> Moment:
 
 def counted_in_whole(moment: Moment, *amounts: float) -> bool:
     """Whether an integer step meets whole numbers only, so that it may stay an integer."""
-    whole = all(float(amount).is_integer() for amount in amounts)
+    whole = all(is_int64(amount) for amount in amounts)
     return whole and not isinstance(moment, Number) and moment.dtype.kind == "i"
+
+
+def is_int64(amount: float) -> bool:
+    return float(amount).is_integer() and -(2**63) <= amount < 2**63
 
 
 def raw(moment: Moment) -> NDArray[Any] | np.number[Any]:

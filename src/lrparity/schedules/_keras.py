@@ -22,7 +22,7 @@ from lrparity.schedules._formula import FormulaSchedule, raw
 
 
 @dataclass(frozen=True, repr=False)
-class _DecayPerSteps(FormulaSchedule, abstract=True):
+class DecayPerSteps(FormulaSchedule, abstract=True):
     """The arguments of ``ExponentialDecay`` and ``InverseTimeDecay``."""
 
     initial_learning_rate: float
@@ -42,13 +42,13 @@ class _DecayPerSteps(FormulaSchedule, abstract=True):
             name=check.text("name", self.name),
         )
 
-    def _periods(self, step: Number) -> Number:
+    def periods(self, step: Number) -> Number:
         p = step / self.decay_steps
         return p.floor() if self.staircase else p
 
 
 @dataclass(frozen=True, repr=False)
-class ExponentialDecay(_DecayPerSteps):
+class ExponentialDecay(DecayPerSteps):
     """Multiply the rate by ``decay_rate`` every ``decay_steps`` updates.
 
     ::
@@ -85,12 +85,12 @@ class ExponentialDecay(_DecayPerSteps):
     name: str | None = "ExponentialDecay"
 
     def _formula(self, number: type[Number], step: Number) -> Number:
-        p = self._periods(step)
+        p = self.periods(step)
         return self.initial_learning_rate * number.constant(self.decay_rate).power(p)
 
 
 @dataclass(frozen=True, repr=False)
-class InverseTimeDecay(_DecayPerSteps):
+class InverseTimeDecay(DecayPerSteps):
     """Divide the rate by a number that grows linearly.
 
     ::
@@ -123,7 +123,7 @@ class InverseTimeDecay(_DecayPerSteps):
     name: str | None = "InverseTimeDecay"
 
     def _formula(self, number: type[Number], step: Number) -> Number:
-        p = self._periods(step)
+        p = self.periods(step)
         return self.initial_learning_rate / (1.0 + self.decay_rate * p)
 
 
@@ -188,7 +188,8 @@ class PolynomialDecay(FormulaSchedule):
             p = step / (self.decay_steps * first)
         else:
             p = step.minimum(self.decay_steps) / self.decay_steps
-        return (initial - end) * (1.0 - p).power(self.power) + end
+        rate = (initial - end) * (1.0 - p).power(self.power) + end
+        return rate if self.power else rate.late_constant()
 
 
 @dataclass(frozen=True, repr=False)

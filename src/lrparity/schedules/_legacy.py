@@ -15,13 +15,14 @@ from lrparity import _validation as check
 from lrparity.float32 import Float32
 from lrparity.schedules._arithmetic import Graph, Moment, Number
 from lrparity.schedules._formula import FormulaSchedule, raw
+from lrparity.schedules._keras import DecayPerSteps
 
 BLOCK = 256
 """Draws that are made at a time."""
 
 
 @dataclass(frozen=True, repr=False)
-class NaturalExpDecay(FormulaSchedule):
+class NaturalExpDecay(DecayPerSteps):
     """Multiply the rate by ``exp(-decay_rate)`` every ``decay_steps`` updates.
 
     ::
@@ -54,28 +55,9 @@ class NaturalExpDecay(FormulaSchedule):
     [0.1, 0.07788, 0.060653, 0.036788]
     """
 
-    initial_learning_rate: float
-    decay_steps: float
-    decay_rate: float
-    staircase: bool = False
-    name: str | None = None
-
-    def __post_init__(self) -> None:
-        self._settle(
-            initial_learning_rate=check.schedule_rate(
-                "initial_learning_rate", self.initial_learning_rate
-            ),
-            decay_steps=check.positive("decay_steps", self.decay_steps),
-            decay_rate=check.number("decay_rate", self.decay_rate),
-            staircase=check.flag("staircase", self.staircase),
-            name=check.text("name", self.name),
-        )
-
     def _formula(self, number: type[Number], step: Number) -> Number:
-        p = step / self.decay_steps
-        if self.staircase:
-            p = p.floor()
-        return self.initial_learning_rate * number.constant(-self.decay_rate).exp().power(p)
+        factor = number.constant(-self.decay_rate).exp()
+        return self.initial_learning_rate * factor.power(self.periods(step))
 
 
 @dataclass(frozen=True, repr=False)

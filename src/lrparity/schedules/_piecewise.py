@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 
 from lrparity import _validation as check
 from lrparity.schedules._arithmetic import Number
-from lrparity.schedules._formula import PythonSchedule
+from lrparity.schedules._formula import Arithmetic, ConfiguredSchedule, PythonSchedule
 from lrparity.schedules._schedule import UNITS, Unit
 
 Comparison = Literal[">", ">=", "<", "<="]
 
+ARITHMETIC = ("float64", "float32")
 COMPARISONS = (">", ">=", "<", "<=")
 
 
 @dataclass(frozen=True, repr=False)
-class PiecewiseLinear(PythonSchedule):
+class PiecewiseLinear(ConfiguredSchedule):
     """Straight lines from point to point, as ``numpy.interp`` draws them.
 
     ::
@@ -35,6 +34,8 @@ class PiecewiseLinear(PythonSchedule):
         boundaries: the steps of the points, strictly increasing.
         values: the rates there, one for each boundary.
         unit: what the step counts, ``"update"`` or ``"epoch"``.
+        arithmetic: ``"float64"``: Python's, as ``numpy.interp`` in a callback.  ``"float32"``:
+            TensorFlow's, in both numerics; the slopes are Python's all the same.
         name: without effect.
 
     Before the first point and after the last one the rate is constant.  Functions that begin at 0
@@ -42,12 +43,12 @@ class PiecewiseLinear(PythonSchedule):
 
     Raises:
         ValueError: the two lists are empty or of different length, the boundaries do not increase or
-            are not finite, a value is not finite in float32, or the ``unit`` is unknown.
+            are not finite, a value is not finite in float32, or the ``unit`` or ``arithmetic`` is unknown.
         TypeError: an argument is not a sequence of real numbers.
 
     Source: ``numpy.interp(step, boundaries, values)``, which such callbacks call; ``piecewise_linear``
-    in bert4keras/backend.py has the same order of operations and multiplies updates with it, in
-    float32.  torch's ``LinearLR`` is one such line, multiplied step by step.
+    in bert4keras/backend.py has the same order of operations in float32, and multiplies updates with
+    it.  torch's ``LinearLR`` is one such line, multiplied step by step.
 
     >>> schedule = PiecewiseLinear([0, 1000, 2000], [0.0, 0.1, 0.01])
     >>> [round(schedule(k), 6) for k in (0, 500, 1000, 1500, 2000, 9999)]
@@ -57,11 +58,14 @@ class PiecewiseLinear(PythonSchedule):
     boundaries: Sequence[float]
     values: Sequence[float]
     unit: Unit = "update"
+    arithmetic: Arithmetic = "float64"
     name: str | None = "PiecewiseLinear"
 
     def __post_init__(self) -> None:
-        boundaries = _increasing("boundaries", self.boundaries)
-        values = tuple(check.schedule_rate("values", one) for one in _listed("values", self.values))
+        boundaries = check.increasing("boundaries", self.boundaries)
+        values = tuple(
+            check.schedule_rate("values", one) for one in check.listed("values", self.values)
+        )
         if len(boundaries) != len(values) or not values:
             raise ValueError(
                 "`boundaries` and `values` must have one length, of at least 1: the points that the "
@@ -72,6 +76,7 @@ class PiecewiseLinear(PythonSchedule):
             boundaries=boundaries,
             values=values,
             unit=check.choice("unit", self.unit, UNITS),
+            arithmetic=check.choice("arithmetic", self.arithmetic, ARITHMETIC),
             name=check.text("name", self.name),
         )
 
@@ -82,7 +87,8 @@ class PiecewiseLinear(PythonSchedule):
             return number.constant(self.values[0])
         slopes = np.diff(y) / np.diff(x)
         i = (np.searchsorted(x, step.value, side="right") - 1).clip(0, len(slopes) - 1)
-        line = number.variable(slopes[i]) * (step - number.variable(x[i])) + number.variable(y[i])
+        begin, height = number.table(x[i]), number.table(y[i])
+        line = number.table(slopes[i]) * (step - begin) + height
         first, last = number.constant(y[0]), number.constant(y[-1])
         held = number.chosen(step.value >= x[-1], last, line)
         return number.chosen(step.value <= x[0], first, held)
@@ -145,7 +151,7 @@ class MultiStepDecay(PythonSchedule):
     name: str | None = "MultiStepDecay"
 
     def __post_init__(self) -> None:
-        milestones = _increasing("milestones", self.milestones)
+        milestones = check.increasing("milestones", self.milestones)
         self._settle(
             initial_learning_rate=check.schedule_rate(
                 "initial_learning_rate", self.initial_learning_rate
@@ -160,7 +166,7 @@ class MultiStepDecay(PythonSchedule):
 
     def _factors(self, milestones: int) -> float | tuple[float, ...]:
         factor: Any = self.factor
-        if not _is_list(factor):
+        if not check.is_list(factor):
             return float(check.number("factor", factor))
         factors = tuple(check.schedule_rate("factor", one) for one in factor)
         if len(factors) not in (milestones, milestones + 1):
@@ -183,34 +189,3 @@ class MultiStepDecay(PythonSchedule):
         if isinstance(self.factor, Sequence):
             return number.variable(np.array((1.0, *self.factor)[-n - 1 :], np.float64))
         return number.constant(self.factor).power(number.variable(np.arange(n + 1)))
-
-
-def _is_list(value: Any) -> bool:
-    """Whether it is a sequence of things, which text and an array of no dimension are not."""
-    if isinstance(value, np.ndarray):
-        return value.ndim > 0
-    return isinstance(value, Sequence) and not isinstance(value, str)
-
-
-def _listed(name: str, value: Any) -> Sequence[Any]:
-    if not _is_list(value):
-        raise TypeError(f"Argument `{name}` must be a list of numbers. Received: {name}={value!r}.")
-    return cast("Sequence[Any]", value)
-
-
-def _increasing(name: str, value: Any) -> tuple[int | float, ...]:
-    """Steps in order, each once."""
-    steps = tuple(check.number(name, one) for one in _listed(name, value))
-    if not all(map(math.isfinite, steps)):
-        raise ValueError(
-            f"Argument `{name}` must be finite. Received: {name}={list(steps)}. Leave out the last "
-            "one to keep a rate for ever."
-        )
-    for low, high in itertools.pairwise(steps):
-        if low >= high:
-            raise ValueError(
-                f"Argument `{name}` must increase from one to the next. Received: "
-                f"{name}={list(steps)}, where {high!r} follows {low!r}. Sort them, and name each "
-                "once; a jump of a line is two boundaries next to each other."
-            )
-    return steps

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from lrparity import _validation as check
 from lrparity.schedules._arithmetic import Number
@@ -63,8 +62,8 @@ class RampSustainDecay(PythonSchedule):
             start_lr=check.schedule_rate("start_lr", self.start_lr),
             max_lr=check.schedule_rate("max_lr", self.max_lr),
             min_lr=check.schedule_rate("min_lr", self.min_lr),
-            rampup_epochs=_epochs("rampup_epochs", self.rampup_epochs),
-            sustain_epochs=_epochs("sustain_epochs", self.sustain_epochs),
+            rampup_epochs=check.not_negative("rampup_epochs", self.rampup_epochs),
+            sustain_epochs=check.not_negative("sustain_epochs", self.sustain_epochs),
             exp_decay=float(check.number("exp_decay", self.exp_decay)),
             name=check.text("name", self.name),
         )
@@ -79,11 +78,3 @@ class RampSustainDecay(PythonSchedule):
             return after
         rising = (self.max_lr - self.start_lr) / ramp * step + self.start_lr
         return number.chosen(step.value < ramp, rising, after)
-
-
-def _epochs(name: str, value: Any) -> int | float:
-    """A number of epochs, perhaps none."""
-    result = check.number(name, value)
-    if result < 0:
-        raise ValueError(f"Argument `{name}` must be >= 0, 0 for none. Received: {name}={value!r}.")
-    return result

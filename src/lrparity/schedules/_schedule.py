@@ -55,6 +55,7 @@ class LearningRateSchedule:
     """
 
     unit: Unit = "update"
+    __annotations__["unit"] = Unit  # jsonargparse looks the name up where a derived class stands
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,13 +21,19 @@ KERAS_CLASSES = (
 )
 SHIPPED: dict[str, type[LearningRateSchedule]] = {}
 
-DEEPEST = 50
+shortly = reprlib.Repr().repr
+"""What a message shows of a config, however deep or long it is."""
+
+DEEPEST = 100
 """How deep a config may nest."""
 
 
 def register(cls: type[LearningRateSchedule]) -> None:
     """Every shipped class is known by its name."""
     SHIPPED[cls.__name__] = cls
+
+
+register(FunctionSchedule)
 
 
 def serialize(schedule: LearningRateSchedule) -> dict[str, Any]:
@@ -47,9 +54,20 @@ def serialize(schedule: LearningRateSchedule) -> dict[str, Any]:
     """
     schedule = as_schedule(schedule, "schedule")
     if isinstance(schedule, FunctionSchedule):
-        return _serialized_function(schedule.function)
-    cls = type(schedule)
-    config = schedule.get_config()
+        function = _serialized_function(schedule.function)
+        if schedule.unit == "update":
+            return function
+        return {
+            "module": OWN_MODULE,
+            "class_name": "FunctionSchedule",
+            "config": {"function": function, "unit": schedule.unit},
+            "registered_name": None,
+        }
+    return record(type(schedule), schedule.get_config())
+
+
+def record(cls: type[LearningRateSchedule], config: dict[str, Any]) -> dict[str, Any]:
+    """A class and its arguments as Keras writes them."""
     if SHIPPED.get(cls.__name__) is cls:
         module = KERAS_MODULE if cls.__name__ in KERAS_CLASSES else OWN_MODULE
         registered_name = None
@@ -85,10 +103,12 @@ def deserialize(
     ...     "initial_learning_rate": 0.1, "decay_steps": 1000, "decay_rate": 0.96}})
     ExponentialDecay(initial_learning_rate=0.1, decay_steps=1000, decay_rate=0.96)
     """
+    if isinstance(config, LearningRateSchedule):  # what a from_config of yours deserializes again
+        return config
     if not isinstance(config, Mapping) or "class_name" not in config or "config" not in config:
         raise TypeError(
             "Argument `config` must be a dictionary with 'class_name' and 'config', as "
-            f"serialize() returns it. Received: config={config!r}. A bare config goes to "
+            f"serialize() returns it. Received: config={shortly(config)}. A bare config goes to "
             "TheClass.from_config(config), an object to serialize() first."
         )
     built = _built(config, dict(custom_objects or {}), 0)
@@ -131,12 +151,14 @@ def _built(config: Mapping[str, Any], custom: Mapping[str, Any], depth: int) -> 
     """The schedule, or the function, that a dictionary with a class_name stands for."""
     class_name, arguments = config["class_name"], config["config"]
     if not isinstance(class_name, str):
-        raise TypeError(f"'class_name' of a config must be a string. Received: {class_name!r}.")
+        raise TypeError(
+            f"'class_name' of a config must be a string. Received: {shortly(class_name)}."
+        )
     if class_name == "function":
         if not isinstance(arguments, str) or arguments not in custom:
             raise ValueError(
-                f"The function {arguments!r} is not stored in a config. "
-                f"Pass custom_objects={{{arguments!r}: the_function}}."
+                f"The function {shortly(arguments)} is not stored in a config. "
+                f"Pass custom_objects={{{shortly(arguments)}: the_function}}."
             )
         return custom[arguments]
     for name in (config.get("registered_name"), class_name):
@@ -144,8 +166,8 @@ def _built(config: Mapping[str, Any], custom: Mapping[str, Any], depth: int) -> 
             return _called(custom[name], arguments, custom, depth)
     if class_name not in SHIPPED:
         raise ValueError(
-            f"Unknown schedule class {class_name!r}. Shipped are {', '.join(sorted(SHIPPED))}. "
-            f"Pass your own as custom_objects={{{class_name!r}: TheClass}}."
+            f"Unknown schedule class {shortly(class_name)}. Shipped are {', '.join(sorted(SHIPPED))}. "
+            f"Pass your own as custom_objects={{{shortly(class_name)}: TheClass}}."
         )
     return _called(SHIPPED[class_name], arguments, custom, depth)
 
@@ -153,12 +175,16 @@ def _built(config: Mapping[str, Any], custom: Mapping[str, Any], depth: int) -> 
 def _called(
     cls: type[LearningRateSchedule], arguments: Any, custom: Mapping[str, Any], depth: int
 ) -> LearningRateSchedule:
+    if not isinstance(cls, type):
+        raise TypeError(f"A custom object must be a class here. Received: {shortly(cls)}.")
     if not isinstance(arguments, Mapping):
         raise TypeError(
-            f"The config of {cls.__name__} must be a dictionary of arguments. Received: {arguments!r}."
+            f"The config of {cls.__name__} must be a dictionary of arguments. Received: {shortly(arguments)}."
         )
     inner = {name: decoded(one, custom, depth) for name, one in arguments.items()}
     try:
         return cls.from_config(inner)
     except TypeError as error:
-        raise TypeError(f"{cls.__name__} cannot be built from {arguments!r}: {error}") from error
+        raise TypeError(
+            f"{cls.__name__} cannot be built from {shortly(arguments)}: {error!s:.1000}"
+        ) from error

@@ -8,7 +8,7 @@ ramp ends, in how the step is counted on it, and in whether the base is asked fo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -20,14 +20,14 @@ from lrparity.schedules._formula import (
     Part,
     ScheduleLike,
     asked,
+    is_int64,
     later,
     piecewise,
 )
+from lrparity.schedules._line import LINES, Line, ramp
 
 Counter = Literal["step", "step + 1", "max(step, 1)"]
 COUNTERS = ("step", "step + 1", "max(step, 1)")
-Line = Literal["fraction", "slope", "product"]
-LINES = ("fraction", "slope", "product")
 
 
 class _WarmedUp(ComposedSchedule, abstract=True):
@@ -61,6 +61,8 @@ class _WarmedUp(ComposedSchedule, abstract=True):
             local = later(inside, warmup_steps, number) if shift else inside
             return asked(schedule, number, local)
 
+        if not warmup_steps:
+            return number.variable(base(moment).value)
         return piecewise(number, moment, [warmup_steps], [warm, base], inclusive=inclusive)
 
     def _handed_over(
@@ -70,44 +72,19 @@ class _WarmedUp(ComposedSchedule, abstract=True):
 
         A constructor asks for it once, eagerly; to the graph it is an input, and no constant.
         """
-        at = 0 if shift else warmup_steps
-        moment = np.int64(at) if float(at).is_integer() else np.float32(at)
         arithmetic = number if issubclass(number, Double) else Eager
-        return number.variable(asked(schedule, arithmetic, moment).value)
-
-
-def ramp(
-    number: type[Number],
-    passed: Number,
-    warmup_steps: float,
-    start: float,
-    target: Number | float,
-    *,
-    power: float = 1.0,
-    line: Line = "fraction",
-) -> Number:
-    """From ``start`` to ``target`` in ``warmup_steps``."""
-    if line == "slope":  # Python computes it, once
-        top = float(target.value) if isinstance(target, Number) else target
-        return (top - start) / warmup_steps * passed + start
-    # Two Python floats are subtracted in Python; what a schedule answered is a tensor.
-    difference = target - start if isinstance(target, Number) else number.constant(target - start)
-    if line == "product":
-        return difference * passed / warmup_steps + start
-    return difference * (passed / warmup_steps).power(power) + start
+        known = self.__dict__.setdefault("_tops", {})
+        if arithmetic.__name__ not in known:
+            at = 0 if shift else warmup_steps
+            moment = np.int64(at) if is_int64(at) else np.float32(at)
+            known[arithmetic.__name__] = asked(schedule, arithmetic, moment).value
+        return number.variable(known[arithmetic.__name__])
 
 
 def _counted(step: Number, counter: Counter) -> Number:
     if counter == "step":
         return step
     return step + 1.0 if counter == "step + 1" else step.maximum(1.0)
-
-
-def _not_negative(name: str, value: Any) -> int | float:
-    steps = check.number(name, value)
-    if steps < 0:
-        raise ValueError(f"Argument `{name}` must be >= 0. Received: {name}={value!r}.")
-    return steps
 
 
 @dataclass(frozen=True, repr=False)
@@ -125,7 +102,7 @@ class WarmUp(_WarmedUp):
         schedule: the base; a number is a constant, a function of the step is welcome.
         warmup_steps: length of the warm-up, in the unit of the base; 0 means none.
         warmup_target: where the ramp ends.  None is the base's rate at the hand-over:
-            ``schedule(0)`` if shifted, else ``schedule(warmup_steps)``.
+            ``schedule(0)`` if shifted, else ``schedule(warmup_steps)``, asked for once, ahead.
         initial_learning_rate: where it starts.
         power: 1 is linear.
         shift: ask the base for the steps since the warm-up.  False asks it for the step itself.
@@ -173,7 +150,7 @@ class WarmUp(_WarmedUp):
 
     def __post_init__(self) -> None:
         self._settle_parts(schedule=self.schedule)
-        warmup_steps = _not_negative("warmup_steps", self.warmup_steps)
+        warmup_steps = check.not_negative("warmup_steps", self.warmup_steps)
         target = self.warmup_target
         power = check.number("power", self.power)
         if check.flag("inclusive", self.inclusive) and not warmup_steps:
@@ -229,7 +206,7 @@ class LinearWarmup(_WarmedUp):
         lr = warmup_learning_rate + step / warmup_steps * (final - warmup_learning_rate)
                                                    where step < warmup_steps
              after_warmup_lr_sched(step)           otherwise
-        final = after_warmup_lr_sched(warmup_steps)
+        final = after_warmup_lr_sched(warmup_steps)          asked for once, ahead
 
     Args:
         after_warmup_lr_sched: the base; a number is a constant.
@@ -237,7 +214,8 @@ class LinearWarmup(_WarmedUp):
         warmup_learning_rate: the rate at step 0.
         name: without effect.
 
-    Float32, in both numerics.  A negative step extrapolates; past its end the base answers.
+    Float32, in both numerics, unless Python computes the base.  A negative step extrapolates; past
+    its end the base answers.
 
     Raises:
         ValueError: ``warmup_steps`` is negative; a rate is not finite in float32.
@@ -260,7 +238,7 @@ class LinearWarmup(_WarmedUp):
     def __post_init__(self) -> None:
         self._settle_parts(after_warmup_lr_sched=self.after_warmup_lr_sched)
         self._settle(
-            warmup_steps=_not_negative("warmup_steps", self.warmup_steps),
+            warmup_steps=check.not_negative("warmup_steps", self.warmup_steps),
             warmup_learning_rate=check.schedule_rate(
                 "warmup_learning_rate", self.warmup_learning_rate
             ),
@@ -295,7 +273,8 @@ class PolynomialWarmUp(_WarmedUp):
         power: 1 is linear.
         name: without effect.
 
-    Steps 0 and 1 have the same rate, which is not 0.  Float32, in both numerics.
+    Steps 0 and 1 have the same rate, which is not 0.  Float32, in both numerics, unless Python
+    computes the base.
 
     Raises:
         ValueError: ``warmup_steps`` is negative; a rate is not finite in float32.
@@ -317,7 +296,7 @@ class PolynomialWarmUp(_WarmedUp):
     def __post_init__(self) -> None:
         self._settle_parts(after_warmup_lr_sched=self.after_warmup_lr_sched)
         self._settle(
-            warmup_steps=_not_negative("warmup_steps", self.warmup_steps),
+            warmup_steps=check.not_negative("warmup_steps", self.warmup_steps),
             power=check.number("power", self.power),
             name=check.text("name", self.name),
         )
@@ -351,7 +330,7 @@ class _TransformerWarmUp(_WarmedUp, abstract=True):
             initial_learning_rate=check.schedule_rate(
                 "initial_learning_rate", self.initial_learning_rate
             ),
-            warmup_steps=_not_negative("warmup_steps", self.warmup_steps),
+            warmup_steps=check.not_negative("warmup_steps", self.warmup_steps),
             power=check.number("power", self.power),
             name=check.text("name", self.name),
         )
@@ -385,7 +364,7 @@ class BertWarmUp(_TransformerWarmUp):
         power: 1 is linear.
         name: without effect.
 
-    The first update has the rate 0.  Float32, in both numerics.
+    The first update has the rate 0.  Float32, in both numerics, unless Python computes the base.
 
     Raises:
         ValueError: ``warmup_steps`` is negative; a rate is not finite in float32.
@@ -421,7 +400,7 @@ class TransformersWarmUp(_TransformerWarmUp):
         power: 1 is linear.
         name: without effect.
 
-    The first update has the rate 0.  Float32, in both numerics.
+    The first update has the rate 0.  Float32, in both numerics, unless Python computes the base.
 
     Raises:
         ValueError: ``warmup_steps`` is negative; a rate is not finite in float32.
@@ -494,8 +473,8 @@ class WarmUpCosineDecay(FormulaSchedule):
 
     def __post_init__(self) -> None:
         total = check.positive("total_steps", self.total_steps)
-        warm = _not_negative("warmup_steps", self.warmup_steps)
-        hold = _not_negative("hold_base_rate_steps", self.hold_base_rate_steps)
+        warm = check.not_negative("warmup_steps", self.warmup_steps)
+        hold = check.not_negative("hold_base_rate_steps", self.hold_base_rate_steps)
         if total <= warm + hold:
             raise ValueError(
                 "Argument `total_steps` counts the warm-up and the plateau too, and must be more "
