@@ -18,6 +18,7 @@ LOADS = {
     "lrparity.schedules": (),
     "lrparity.lr_scheduler": ("torch",),
     "lrparity.optim": ("torch",),
+    "lrparity.ensemble": ("torch",),
     "lrparity.callbacks": (),
 }
 HOUSES = {
