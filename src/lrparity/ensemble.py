@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from lrparity import _validation as check
 
+__all__ = ["SnapshotAverage"]
+
 Average = Literal["probabilities", "logits"]
 Activation = Literal["softmax", "sigmoid"] | Callable[[Tensor], Tensor] | None
 Metric = Callable[[Tensor, Tensor], Any]
