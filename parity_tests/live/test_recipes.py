@@ -31,12 +31,15 @@ SEVERAL = "how many optimizers follow it"
 WHOLE = "a division of whole numbers has the same result"
 CONTINUOUS = "both sides of the boundary have this rate"
 HIGH = "a cap that is never reached"
+MIRROR = "the momentum mirrors the phase of the rate, not its height"
 COOLDOWN = "a cooldown of 1 is one of 0, because its last epoch counts already"
 NO_MATTER = {
     ("KLR013", 3): SEVERAL,
     ("KLR014", 1): WHOLE,
     ("KLR045", 11): COOLDOWN,
+    ("KLR084", 8): MIRROR,
     ("KLR088", 0): OVERWRITTEN,
+    ("KLR095", 3): MIRROR,
     ("KLR096", 6): "no metric is that close to the best one",
     ("KLR114", 1): WHOLE,
     ("KLR126", 1): WHOLE,

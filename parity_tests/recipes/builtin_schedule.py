@@ -9,7 +9,7 @@ import math
 
 from recipes.formulas import keras
 from recipes.row import Recipe
-from recipes.statements import Groups
+from recipes.statements import Groups, WithHyperparameter
 
 OTHER_BACKENDS = "TensorFlow's bits; other backends of Keras have other last ones"
 
@@ -69,10 +69,10 @@ RECIPES = (
         "KLR014",
         "keras-team/keras-io",
         "cosines for rate and weight decay",
-        "CosineDecay(0.03 * (batch // 256), epochs * spe)",
-        keras("CosineDecay", 0.06, 500),
+        "[ScheduleLR(CosineDecay(0.03 * (batch // 256), epochs * spe)),"
+        " ScheduleHyperparameter('weight_decay', CosineDecay(0.0005, epochs * spe))]",
+        WithHyperparameter(keras("CosineDecay", 0.06, 500), keras("CosineDecay", 0.0005, 500)),
         names={"epochs": 5, "batch": 512},
-        waits_for="ScheduleHyperparameter: a schedule of the weight decay",
     ),
     Recipe(
         "KLR016",

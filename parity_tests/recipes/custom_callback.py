@@ -17,11 +17,11 @@ from recipes.statements import (
     Recursive,
     ScheduleTimesPlateau,
     WarmUpAndPlateau,
+    WithHyperparameter,
     of_epoch,
 )
 
 CLR = "bckenstler/CLR"
-MOMENTUM = "ScheduleHyperparameter: a schedule of the momentum"
 OPTIMIZERS_RATE = float(np.float32(1e-3))
 """What a callback reads back from an optimizer of 1e-3."""
 
@@ -65,8 +65,40 @@ def cosine_one_cycle(k):
     return (math.cos((x - 0.3) * math.pi / (1 - 0.3)) + 1) / 2 * 0.1
 
 
+def momentum_of_one_cycle(k):
+    """The mirror of the rate; the tail is at the highest."""
+    n = 1000
+    mid = int(n * (1 - 0.1) / 2)
+    if k > n:
+        k = (k - 1) % n + 1
+    if k > 2 * mid:
+        return 0.95
+    height = 1 - (k - mid) / mid if k > mid else k / mid
+    return 0.95 - height * (0.95 - 0.85)
+
+
+def momentum_of_cosines(k):
+    x = k / 1000
+    if x < 0.3:
+        return (math.cos(x * math.pi / 0.3 - math.pi) + 1) * (0.85 - 0.95) / 2 + 0.95
+    return (math.cos((x - 0.3) * math.pi / (1 - 0.3)) + 1) / 2 * (0.85 - 0.95) + 0.95
+
+
 def super_convergence(k):
     return float(np.interp(k, [0, 150, 300, 350], [0.01, 0.1, 0.01, 1e-7]))
+
+
+def momentum_of_super_convergence(k):
+    return float(np.interp(k, [0, 150, 300], [0.95, 0.8, 0.95]))
+
+
+def beta_of_triangle(k):
+    """The optimizer's own at first; then that of the update after."""
+    if k == 0:
+        return 0.9
+    place = (k + 1) % 1000 / 500
+    height = 2 - place if place > 1 else place
+    return 0.95 - height * (0.95 - 0.85)
 
 
 def triangle_to_thousandth(k):
@@ -212,34 +244,38 @@ RECIPES = (
         "KLR084",
         "titu1994/keras-one-cycle",
         "one cycle with a tail",
-        "OneCycleLR(num_samples=1000, batch_size=100, epochs=100, max_lr=0.02, end_percentage=0.1)",
-        Python(one_cycle),
-        waits_for=MOMENTUM,
+        "[ScheduleLR(OneCycleLR(num_samples=1000, batch_size=100, epochs=100, max_lr=0.02,"
+        " end_percentage=0.1)), ScheduleHyperparameter('momentum', OneCycleMomentum(OneCycleLR("
+        "num_samples=1000, batch_size=100, epochs=100, max_lr=max_lr, end_percentage=0.1)))]",
+        WithHyperparameter(Python(one_cycle), Python(momentum_of_one_cycle)),
+        names={"max_lr": 0.02},
     ),
     Recipe(
         "KLR086",
         "psklight/keras_one_cycle_clr",
         "one cycle along cosines, to 0",
-        "OneCycle([0.01, 0.1], 1000, phase_one_fraction=0.3)",
-        Python(cosine_one_cycle),
-        waits_for=MOMENTUM,
+        "[ScheduleLR(OneCycle([0.01, 0.1], 1000, phase_one_fraction=0.3)), ScheduleHyperparameter("
+        "'momentum', OneCycleMomentum(OneCycle(lr_range, 1000, phase_one_fraction=0.3)))]",
+        WithHyperparameter(Python(cosine_one_cycle), Python(momentum_of_cosines)),
+        names={"lr_range": [0.01, 0.1]},
     ),
     Recipe(
         "KLR088",
         "coxy1989/superconv",
         "one cycle with a ramp, under decay=",
         "[SGD(0.01, decay=5e-4), ScheduleLR(PiecewiseLinear([0, 150, 300, 350],"
-        " [0.01, 0.1, 0.01, 0.01 * 1e-5]))]",
-        Decayed(super_convergence, 5e-4),
-        waits_for=MOMENTUM,
+        " [0.01, 0.1, 0.01, 0.01 * 1e-5])), ScheduleHyperparameter('momentum', PiecewiseLinear("
+        "[0, 150, 300], [0.95, 0.8, 0.95]))]",
+        WithHyperparameter(Decayed(super_convergence, 5e-4), Python(momentum_of_super_convergence)),
     ),
     Recipe(
         "KLR095",
         "amaiya/ktrain",
         "one triangle down to a thousandth",
-        "TriangularOneCycle(0.001, 500)",
-        Python(triangle_to_thousandth),
-        waits_for=MOMENTUM.replace("the momentum", "beta_1"),
+        "[ScheduleLR(TriangularOneCycle(0.001, 500)), ScheduleHyperparameter('beta_1', Join([0.9,"
+        " OneCycleMomentum(TriangularOneCycle(max_lr, 500))], [1], restart=False))]",
+        WithHyperparameter(Python(triangle_to_thousandth), Python(beta_of_triangle)),
+        names={"max_lr": 0.001},
     ),
     Recipe(
         "KLR096",

@@ -22,9 +22,12 @@ from recipes.formulas import (
     triangles,
 )
 from recipes.row import Recipe
-from recipes.statements import Groups, Tensor
+from recipes.statements import Groups, Tensor, WithHyperparameter
 
-MOMENTUM = "ScheduleHyperparameter: a schedule of the momentum"
+
+def rising_momentum(step):
+    """From 0.8 to 0.937 in 300 updates."""
+    return 0.8 + (0.937 - 0.8) * (tf.minimum(single(step), 300.0) / 300.0)
 
 
 def square_root(step):
@@ -416,19 +419,19 @@ RECIPES = (
         "KLR151",
         MODELS,
         "cosine to 0.2, and a momentum that warms up",
-        "LinearWarmup(CosineDecay(0.01, total, alpha=0.2), warm, 0.0)",
-        over(cosine(0.01, 30000, 0.2), 300),
+        "[ScheduleLR(LinearWarmup(CosineDecay(0.01, total, alpha=0.2), warm, 0.0)),"
+        " ScheduleHyperparameter('momentum', LinearDecay(0.8, warm, 0.937))]",
+        WithHyperparameter(over(cosine(0.01, 30000, 0.2), 300), Tensor(rising_momentum)),
         names={"total": 30_000, "warm": 300},
-        waits_for=MOMENTUM,
     ),
     Recipe(
         "KLR152",
         MODELS,
         "cosine to 0.1, and a momentum that warms up",
-        "LinearWarmup(CosineDecay(0.01, total, alpha=0.1), warm, 0.0)",
-        over(cosine(0.01, 30000, 0.1), 300),
+        "[ScheduleLR(LinearWarmup(CosineDecay(0.01, total, alpha=0.1), warm, 0.0)),"
+        " ScheduleHyperparameter('momentum', LinearDecay(0.8, warm, 0.937))]",
+        WithHyperparameter(over(cosine(0.01, 30000, 0.1), 300), Tensor(rising_momentum)),
         names={"total": 30_000, "warm": 300},
-        waits_for=MOMENTUM,
     ),
     Recipe(
         "KLR153",

@@ -58,6 +58,14 @@ class ScheduleLR:
 
 
 @dataclass(frozen=True)
+class ScheduleHyperparameter:
+    """Another entry of the param groups by a schedule: the momentum, the weight decay, a beta."""
+
+    name: str
+    schedule: Any
+
+
+@dataclass(frozen=True)
 class SGD:
     """``optim.SGD`` with Keras' old ``decay=``, which acts on top of the rate that others set."""
 
@@ -72,6 +80,7 @@ PARTS: dict[str, Callable[..., Any]] = {
         ReduceLROnPlateau,
         LearningRateScheduler,
         BatchLearningRateScheduler,
+        ScheduleHyperparameter,
         ScheduleLR,
         SGD,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import random
@@ -23,6 +24,7 @@ from plateau_keras import drive, live_rate
 from plateau_traces import Trace
 from recipes import parts
 from recipes.expression import Expression
+from recipes.row import Statement
 
 KERAS_VERSION = "3.15"
 FURTHEST = 10**7
@@ -176,6 +178,49 @@ class Decayed:
             if (update + 1) % self.per_epoch == 0:
                 scheduler.step()
         assert_same_bits(used, expected, context=expression.text)
+
+
+@dataclass(frozen=True)
+class WithHyperparameter:
+    """A rate, and another entry of the same param groups.
+
+    Attributes:
+        rate: what the rate does.
+        value: what the entry does.
+    """
+
+    rate: Statement
+    value: _Rates
+
+    def check(self, expression: Expression, rng: np.random.Generator) -> None:
+        __tracebackhide__ = True
+        *of_rate, part = expression.built
+        assert isinstance(part, parts.ScheduleHyperparameter), f"{part!r}"
+        alone = copy.copy(expression)
+        alone.built = of_rate if len(of_rate) > 1 else of_rate[0].schedule
+        self.rate.check(alone, rng)
+        alone.built = part.schedule
+        self.value.check(alone, rng)
+        steps = self.value.steps(expression, rng)
+        held = [self._held(part, int(k)) for k in rng.choice(steps, 12)]
+        assert_same_bits(*np.array(held, np.float32).T, context=expression.text)
+
+    def _held(self, part: parts.ScheduleHyperparameter, k: int) -> tuple[float, float]:
+        """What the group holds at a step, and what the schedule says."""
+        weights = [parameter()]
+        if part.name == "momentum":
+            optimizer: torch.optim.Optimizer = optim.SGD(weights, lr=0.1, momentum=0.9)
+        else:
+            optimizer = torch.optim.AdamW(weights, lr=0.1)
+        begin = max(k - 2, 0)
+        driver = lr_scheduler.ScheduleHyperparameter(
+            optimizer, part.name, part.schedule, last_epoch=begin - 1
+        )
+        for _ in range(k - begin):
+            optimizer.step()
+            driver.step()
+        entry = optimizer.param_groups[0]["betas" if part.name == "beta_1" else part.name]
+        return entry[0] if part.name == "beta_1" else entry, part.schedule(k)
 
 
 # --- functions of the rate ------------------------------------------------------------------------
