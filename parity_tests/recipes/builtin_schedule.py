@@ -70,9 +70,12 @@ RECIPES = (
         "keras-team/keras-io",
         "cosines for rate and weight decay",
         "[ScheduleLR(CosineDecay(0.03 * (batch // 256), epochs * spe)),"
-        " ScheduleHyperparameter('weight_decay', CosineDecay(0.0005, epochs * spe))]",
-        WithHyperparameter(keras("CosineDecay", 0.06, 500), keras("CosineDecay", 0.0005, 500)),
+        " ScheduleHyperparameter('weight_decay', CosineDecay(5e-4, epochs * spe))]",
+        WithHyperparameter(
+            keras("CosineDecay", 0.06, 500), "weight_decay", keras("CosineDecay", 5e-4, 500)
+        ),
         names={"epochs": 5, "batch": 512},
+        remark="SGDW does not multiply its weight decay by the rate; most others do",
     ),
     Recipe(
         "KLR016",

@@ -13,6 +13,7 @@ from recipes.row import Recipe
 from recipes.statements import (
     Decayed,
     Groups,
+    MomentumCorrected,
     Python,
     Recursive,
     ScheduleTimesPlateau,
@@ -58,6 +59,15 @@ def one_cycle(k):
     return 0.02 * (1 + height * (scale * 100 - 1)) * scale
 
 
+def one_cycle_momentum(k):
+    """A triangle the other way round, and its highest value in the tail."""
+    done, mid = k % 1000, int(1000 * (1 - 0.1) / 2)
+    if done > 2 * mid:
+        return 0.95
+    depth = 1 - (done - mid) / mid if done > mid else done / mid
+    return 0.95 - depth * (0.95 - 0.85)
+
+
 def cosine_one_cycle(k):
     x = k / 1000
     if x < 0.3:
@@ -65,40 +75,23 @@ def cosine_one_cycle(k):
     return (math.cos((x - 0.3) * math.pi / (1 - 0.3)) + 1) / 2 * 0.1
 
 
-def momentum_of_one_cycle(k):
-    """The mirror of the rate; the tail is at the highest."""
-    n = 1000
-    mid = int(n * (1 - 0.1) / 2)
-    if k > n:
-        k = (k - 1) % n + 1
-    if k > 2 * mid:
-        return 0.95
-    height = 1 - (k - mid) / mid if k > mid else k / mid
-    return 0.95 - height * (0.95 - 0.85)
-
-
-def momentum_of_cosines(k):
-    x = k / 1000
+def cosine_momentum(k):
+    x, first, second = k / 1000, 0.95, 0.85
     if x < 0.3:
-        return (math.cos(x * math.pi / 0.3 - math.pi) + 1) * (0.85 - 0.95) / 2 + 0.95
-    return (math.cos((x - 0.3) * math.pi / (1 - 0.3)) + 1) / 2 * (0.85 - 0.95) + 0.95
+        return (math.cos(x * math.pi / 0.3 - math.pi) + 1) * (second - first) / 2 + first
+    return (math.cos((x - 0.3) * math.pi / (1 - 0.3)) + 1) / 2 * (second - first) + first
 
 
 def super_convergence(k):
     return float(np.interp(k, [0, 150, 300, 350], [0.01, 0.1, 0.01, 1e-7]))
 
 
-def momentum_of_super_convergence(k):
-    return float(np.interp(k, [0, 150, 300], [0.95, 0.8, 0.95]))
-
-
-def beta_of_triangle(k):
-    """The optimizer's own at first; then that of the update after."""
-    if k == 0:
-        return 0.9
-    place = (k + 1) % 1000 / 500
-    height = 2 - place if place > 1 else place
-    return 0.95 - height * (0.95 - 0.85)
+def super_momentum(k):
+    """301 updates, the middle one of which has the lowest momentum."""
+    mid = (301 - 1) // 2
+    if k >= 2 * mid:
+        return 0.95
+    return 0.95 - (k if k <= mid else 2 * mid - k) / mid * (0.95 - 0.8)
 
 
 def triangle_to_thousandth(k):
@@ -106,6 +99,15 @@ def triangle_to_thousandth(k):
     x = abs(k / 500 - 2 * cycle + 1)
     low = 0.001 / 1000 if (k % 1000) / 500 > 1 else 0.001 / 10
     return low + (0.001 - low) * max(0, 1 - x)
+
+
+def beta_of_the_next(k):
+    """Set at the end of a batch, by the count of the one after the next; none before the first."""
+    if k == 0:
+        return 0.9
+    ahead = (k + 1) % 1000
+    depth = 1 - (ahead - 500) / 500 if ahead / 500 > 1 else ahead / 500
+    return 0.95 - depth * (0.95 - 0.85)
 
 
 def cut_triangle(k, cuts):
@@ -185,14 +187,14 @@ def restarts_with_rests(epoch):
 
 
 def world_size(k):
-    """Horovod: up to 4 times the rate over 5 epochs, then the factors of three ranges."""
-    epoch = k / 100
+    """Horovod: up to the rate of 4 workers at the end of 5 epochs, then the factors of three ranges."""
+    epoch, workers = k // 100, 4
+    rate = 0.0125 * workers
     if epoch < 5:
-        return 0.0125 * (1 + epoch / 5 * (4 - 1))
-    return (
-        0.0125
-        * 4
-        * next(f for f, end in ((1, 30), (0.1, 60), (0.01, 80), (0.001, 1e9)) if epoch < end)
+        after = epoch + (k % 100) / 100 + 1 / 100
+        return rate * (1 / workers * (after * (workers - 1) / 5 + 1))
+    return rate * next(
+        f for f, end in ((1, 30), (0.1, 60), (0.01, 80), (0.001, 1e9)) if epoch < end
     )
 
 
@@ -244,38 +246,39 @@ RECIPES = (
         "KLR084",
         "titu1994/keras-one-cycle",
         "one cycle with a tail",
-        "[ScheduleLR(OneCycleLR(num_samples=1000, batch_size=100, epochs=100, max_lr=0.02,"
-        " end_percentage=0.1)), ScheduleHyperparameter('momentum', OneCycleMomentum(OneCycleLR("
-        "num_samples=1000, batch_size=100, epochs=100, max_lr=max_lr, end_percentage=0.1)))]",
-        WithHyperparameter(Python(one_cycle), Python(momentum_of_one_cycle)),
-        names={"max_lr": 0.02},
+        "[ScheduleLR(cycle := OneCycleLR(num_samples=1000, batch_size=100, epochs=100, max_lr=0.02,"
+        " end_percentage=0.1)),"
+        " ScheduleHyperparameter('momentum', OneCycleMomentum(cycle, 0.85, 0.95))]",
+        WithHyperparameter(Python(one_cycle), "momentum", Python(one_cycle_momentum)),
     ),
     Recipe(
         "KLR086",
         "psklight/keras_one_cycle_clr",
         "one cycle along cosines, to 0",
-        "[ScheduleLR(OneCycle([0.01, 0.1], 1000, phase_one_fraction=0.3)), ScheduleHyperparameter("
-        "'momentum', OneCycleMomentum(OneCycle(lr_range, 1000, phase_one_fraction=0.3)))]",
-        WithHyperparameter(Python(cosine_one_cycle), Python(momentum_of_cosines)),
-        names={"lr_range": [0.01, 0.1]},
+        "[ScheduleLR(cycle := OneCycle([0.01, 0.1], 1000, phase_one_fraction=0.3)),"
+        " ScheduleHyperparameter('momentum', OneCycleMomentum(cycle, 0.85, 0.95))]",
+        WithHyperparameter(Python(cosine_one_cycle), "momentum", Python(cosine_momentum)),
+        remark="momenta of our choice",
     ),
     Recipe(
         "KLR088",
         "coxy1989/superconv",
         "one cycle with a ramp, under decay=",
         "[SGD(0.01, decay=5e-4), ScheduleLR(PiecewiseLinear([0, 150, 300, 350],"
-        " [0.01, 0.1, 0.01, 0.01 * 1e-5])), ScheduleHyperparameter('momentum', PiecewiseLinear("
-        "[0, 150, 300], [0.95, 0.8, 0.95]))]",
-        WithHyperparameter(Decayed(super_convergence, 5e-4), Python(momentum_of_super_convergence)),
+        " [0.01, 0.1, 0.01, 0.01 * 1e-5])),"
+        " ScheduleHyperparameter('momentum', PiecewiseLinear([0, 150, 300], [0.95, 0.8, 0.95]))]",
+        Decayed(super_convergence, 5e-4, momentum=super_momentum),
     ),
     Recipe(
         "KLR095",
         "amaiya/ktrain",
         "one triangle down to a thousandth",
-        "[ScheduleLR(TriangularOneCycle(0.001, 500)), ScheduleHyperparameter('beta_1', Join([0.9,"
-        " OneCycleMomentum(TriangularOneCycle(max_lr, 500))], [1], restart=False))]",
-        WithHyperparameter(Python(triangle_to_thousandth), Python(beta_of_triangle)),
-        names={"max_lr": 0.001},
+        "[ScheduleLR(cycle := TriangularOneCycle(0.001, 500)), ScheduleHyperparameter('betas',"
+        " Join([0.9, OneCycleMomentum(cycle, 0.85, 0.95)], [1], restart=False), index=0)]",
+        WithHyperparameter(
+            Python(triangle_to_thousandth), "betas", Python(beta_of_the_next), index=0
+        ),
+        remark="the first update has the optimizer's own beta_1",
     ),
     Recipe(
         "KLR096",
@@ -361,7 +364,8 @@ RECIPES = (
         "range test within an epoch",
         "InPython(ExponentialDecay(1e-5, 1000, 10 / 1e-5))",
         Python(lambda k: 1e-5 * (10 / 1e-5) ** (k / 1000), last=1000),
-        waits_for="a learning rate finder: the loss at each rate, and when to stop",
+        waits_for="nothing of ours: Lightning's own LearningRateFinder is the tool for the losses and"
+        " the end of the test",
     ),
     Recipe(
         "KLR263",
@@ -373,10 +377,11 @@ RECIPES = (
         "KLR317",
         "horovod/horovod",
         "warm-up to the world size, then ranges",
-        "PerUpdate(PerEpoch(WarmUp(Join([0.05, 0.05 * 0.1, 0.05 * 0.01, 0.05 * 0.001], [30, 60, 80],"
-        " restart=False), 5, initial_learning_rate=0.0125, shift=False)), spe, staircase=False)",
-        Python(world_size),
-        waits_for="ScheduleHyperparameter: a momentum that is corrected when the rate changes",
+        "InPython(WarmUp(Join([0.05, 0.05 * 0.1, 0.05 * 0.01, 0.05 * 0.001], [30 * spe, 60 * spe,"
+        " 80 * spe], restart=False), 5 * spe, initial_learning_rate=0.0125, shift=False,"
+        " counter='step + 1'))",
+        MomentumCorrected(world_size),
+        remark="on torch.optim.SGD, whose rule has the corrected momentum by itself: weights to 1e-6",
     ),
     Recipe(
         "KLR318",

@@ -25,11 +25,6 @@ from recipes.row import Recipe
 from recipes.statements import Groups, Tensor, WithHyperparameter
 
 
-def rising_momentum(step):
-    """From 0.8 to 0.937 in 300 updates."""
-    return 0.8 + (0.937 - 0.8) * (tf.minimum(single(step), 300.0) / 300.0)
-
-
 def square_root(step):
     """The rise and fall of the old Transformer in TensorFlow Models."""
     s, warm = single(step), single(16000)
@@ -127,6 +122,18 @@ def piecewise(bounds, values):
 
 def cosine(initial, steps, alpha=0.0):
     return live.CosineDecay(initial, steps, alpha)
+
+
+def rising_momentum(start, end, warm):
+    """A line of the momentum, in an optimizer whose hyper-parameters are variables."""
+
+    def momentum(step):
+        start32, end32 = tf.constant(start), tf.constant(end)
+        if step - warm <= 0:
+            return start32 + single(step) * (end32 - start32) / single(warm)
+        return end32
+
+    return Tensor(momentum)
 
 
 def polynomial(initial, steps, end=0.0, power=1.0):
@@ -420,18 +427,26 @@ RECIPES = (
         MODELS,
         "cosine to 0.2, and a momentum that warms up",
         "[ScheduleLR(LinearWarmup(CosineDecay(0.01, total, alpha=0.2), warm, 0.0)),"
-        " ScheduleHyperparameter('momentum', LinearDecay(0.8, warm, 0.937))]",
-        WithHyperparameter(over(cosine(0.01, 30000, 0.2), 300), Tensor(rising_momentum)),
+        " ScheduleHyperparameter('momentum', WarmUp(Constant(0.937), warm, initial_learning_rate=0.8,"
+        " inclusive=True, line='product'))]",
+        WithHyperparameter(
+            over(cosine(0.01, 30000, 0.2), 300), "momentum", rising_momentum(0.8, 0.937, 300)
+        ),
         names={"total": 30_000, "warm": 300},
+        remark="one group; its rule is that of torch.optim.SGD",
     ),
     Recipe(
         "KLR152",
         MODELS,
         "cosine to 0.1, and a momentum that warms up",
         "[ScheduleLR(LinearWarmup(CosineDecay(0.01, total, alpha=0.1), warm, 0.0)),"
-        " ScheduleHyperparameter('momentum', LinearDecay(0.8, warm, 0.937))]",
-        WithHyperparameter(over(cosine(0.01, 30000, 0.1), 300), Tensor(rising_momentum)),
+        " ScheduleHyperparameter('momentum', WarmUp(Constant(0.937), warm, initial_learning_rate=0.8,"
+        " inclusive=True, line='product'))]",
+        WithHyperparameter(
+            over(cosine(0.01, 30000, 0.1), 300), "momentum", rising_momentum(0.8, 0.937, 300)
+        ),
         names={"total": 30_000, "warm": 300},
+        remark="one group; the weight decay that the batch scales is a constant",
     ),
     Recipe(
         "KLR153",

@@ -1,7 +1,8 @@
 """Reads an expression such as ``WarmUp(CosineDecay(0.001, 8 * spe), spe)``; nothing is evaluated.
 
 An expression is made of shipped parts by name, lists, strings, numbers, ``+ - * / // **`` on numbers,
-the three functions below, and the names of a row.  Anything else is refused.
+the three functions below, the names of a row, and ``new_name := part`` for what is needed twice.
+Anything else is refused.
 """
 
 from __future__ import annotations
@@ -75,6 +76,9 @@ class Expression:
                 return part(
                     *values, **{str(one.arg): self._read(one.value) for one in node.keywords}
                 )
+            case ast.NamedExpr(target=ast.Name(id=name)) if name not in self.names | SHIPPED:
+                self.names = self.names | {name: (value := self._read(node.value))}
+                return value
             case ast.List() | ast.Tuple():
                 return [self._read(one) for one in node.elts]
             case ast.BinOp() if type(node.op) in OPERATIONS:

@@ -59,10 +59,11 @@ class ScheduleLR:
 
 @dataclass(frozen=True)
 class ScheduleHyperparameter:
-    """Another entry of the param groups by a schedule: the momentum, the weight decay, a beta."""
+    """A schedule of another entry of the param groups, such as the momentum."""
 
     name: str
     schedule: Any
+    index: int | None = None
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ PARTS: dict[str, Callable[..., Any]] = {
         ReduceLROnPlateau,
         LearningRateScheduler,
         BatchLearningRateScheduler,
-        ScheduleHyperparameter,
         ScheduleLR,
+        ScheduleHyperparameter,
         SGD,
     )
 }

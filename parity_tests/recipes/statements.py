@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 import random
@@ -24,7 +23,6 @@ from plateau_keras import drive, live_rate
 from plateau_traces import Trace
 from recipes import parts
 from recipes.expression import Expression
-from recipes.row import Statement
 
 KERAS_VERSION = "3.15"
 FURTHEST = 10**7
@@ -55,14 +53,19 @@ class _Rates:
 
     def check(self, expression: Expression, rng: np.random.Generator) -> None:
         __tracebackhide__ = True
-        schedule = expression.built
+        self.compare(expression.built, self.steps(expression, rng), expression.text, rng)
+
+    def compare(
+        self, schedule: Any, steps: np.ndarray, text: str, rng: np.random.Generator
+    ) -> None:
+        """All steps at once, and some of them one by one."""
+        __tracebackhide__ = True
         assert isinstance(schedule, LearningRateSchedule), f"{schedule!r} is no schedule"
         assert schedule.unit == self.unit, f"{schedule!r} counts in {schedule.unit}s"
         assert getattr(schedule, "arithmetic", None) == self.arithmetic, f"{schedule!r}"
-        steps = self.steps(expression, rng)
-        assert_same_bits(schedule(steps), self.at(steps), steps, expression.text)
+        assert_same_bits(schedule(steps), self.at(steps), steps, text)
         some = rng.choice(steps, 5)
-        assert_same_bits([schedule(int(k)) for k in some], schedule(some), some, expression.text)
+        assert_same_bits([schedule(int(k)) for k in some], schedule(some), some, text)
 
     def steps(self, expression: Expression, rng: np.random.Generator) -> np.ndarray:
         """Each number of the expression with its neighbours, sums and differences; and random ones."""
@@ -155,72 +158,142 @@ class Decayed:
         rate: what the callback sets.
         decay: the argument.
         per_epoch: updates in an epoch, if the callback acts once per epoch.
+        momentum: what it sets the momentum to, if it does.
     """
 
     rate: Callable[[int], float]
     decay: float
     per_epoch: int = 1
+    momentum: Callable[[int], float] | None = None
 
     def check(self, expression: Expression, rng: np.random.Generator) -> None:
         __tracebackhide__ = True
-        sgd, part = expression.built
+        sgd, part, *beside = expression.built
         optimizer = optim.SGD(
             [parameter()], sgd.lr, decay=sgd.decay, keras_version=sgd.keras_version
         )
         scheduler = lr_scheduler.ScheduleLR(optimizer, getattr(part, "fn", None) or part.schedule)
-        used, expected = [], []
+        others = [hyperparameter(optimizer, one) for one in beside]
+        assert [one.entry.key for one in others] == (["momentum"] if self.momentum else [])
+        used, expected, momenta = [], [], []
         for update in range(400):
+            momenta.append(optimizer.param_groups[0]["momentum"])
             optimizer.step()
             used += optimizer.learning_rates_used
             base = tf.constant(self.rate(update // self.per_epoch), tf.float32)
             iterations = tf.cast(tf.constant(update, tf.int64), tf.float32)
             expected.append(float(base * (1.0 / (1.0 + self.decay * iterations))))
             if (update + 1) % self.per_epoch == 0:
-                scheduler.step()
+                for one in [scheduler, *others]:
+                    one.step()
         assert_same_bits(used, expected, context=expression.text)
+        if self.momentum:
+            expected = [float(np.float32(self.momentum(k))) for k in range(400)]
+            assert_same_bits(momenta, expected, context=expression.text)
+
+
+def hyperparameter(
+    optimizer: torch.optim.Optimizer, part: parts.ScheduleHyperparameter, last_epoch: int = -1
+) -> lr_scheduler.ScheduleHyperparameter:
+    """The real one."""
+    return lr_scheduler.ScheduleHyperparameter(
+        optimizer, part.name, part.schedule, index=part.index, last_epoch=last_epoch
+    )
 
 
 @dataclass(frozen=True)
 class WithHyperparameter:
-    """A rate, and another entry of the same param groups.
+    """A rate, and beside it another number of the optimizer's, each by a statement.
 
     Attributes:
-        rate: what the rate does.
-        value: what the entry does.
+        rate: of the learning rate.
+        key: where torch's param groups hold the other one.
+        value: of the other one.
+        index: which, where the entry holds several.
     """
 
-    rate: Statement
+    rate: _Rates
+    key: str
     value: _Rates
+    index: int | None = None
 
     def check(self, expression: Expression, rng: np.random.Generator) -> None:
         __tracebackhide__ = True
-        *of_rate, part = expression.built
-        assert isinstance(part, parts.ScheduleHyperparameter), f"{part!r}"
-        alone = copy.copy(expression)
-        alone.built = of_rate if len(of_rate) > 1 else of_rate[0].schedule
-        self.rate.check(alone, rng)
-        alone.built = part.schedule
-        self.value.check(alone, rng)
-        steps = self.value.steps(expression, rng)
-        held = [self._held(part, int(k)) for k in rng.choice(steps, 12)]
-        assert_same_bits(*np.array(held, np.float32).T, context=expression.text)
+        first, second = expression.built
+        steps = self.rate.steps(expression, rng)
+        self.rate.compare(first.schedule, steps, expression.text, rng)
+        self.value.compare(second.schedule, steps, expression.text, rng)
+        some = rng.choice(steps, MANY)
+        held = np.array([self._held(first, second, int(k)) for k in some])
+        assert_same_bits(held[:, 0], self.rate.at(some), some, expression.text)
+        assert_same_bits(held[:, 1], self.value.at(some), some, expression.text)
 
-    def _held(self, part: parts.ScheduleHyperparameter, k: int) -> tuple[float, float]:
-        """What the group holds at a step, and what the schedule says."""
-        weights = [parameter()]
-        if part.name == "momentum":
-            optimizer: torch.optim.Optimizer = optim.SGD(weights, lr=0.1, momentum=0.9)
-        else:
-            optimizer = torch.optim.AdamW(weights, lr=0.1)
-        begin = max(k - 2, 0)
-        driver = lr_scheduler.ScheduleHyperparameter(
-            optimizer, part.name, part.schedule, last_epoch=begin - 1
-        )
+    def _held(
+        self, first: parts.ScheduleLR, second: parts.ScheduleHyperparameter, k: int
+    ) -> list[float]:
+        group = {"params": [parameter()], "initial_lr": 0.1}
+        optimizer_class = optim.SGD if self.key == "momentum" else torch.optim.AdamW
+        optimizer, begin = optimizer_class([group], lr=0.1), max(k - 2, 0)
+        both = [
+            lr_scheduler.ScheduleLR(optimizer, first.schedule, last_epoch=begin - 1),
+            hyperparameter(optimizer, second, last_epoch=begin - 1),
+        ]
         for _ in range(k - begin):
             optimizer.step()
-            driver.step()
-        entry = optimizer.param_groups[0]["betas" if part.name == "beta_1" else part.name]
-        return entry[0] if part.name == "beta_1" else entry, part.schedule(k)
+            for one in both:
+                one.step()
+        (group,) = optimizer.param_groups
+        value = group[self.key] if self.index is None else group[self.key][self.index]
+        return [group["lr"], value]
+
+
+@dataclass(frozen=True)
+class MomentumCorrected(Python):
+    """A callback that corrects Keras' momentum where it changes the rate; on ``torch.optim.SGD``.
+
+    Keras' velocity holds the old rate, so for one update the momentum is multiplied by new / old.
+    What this trains is what ``torch.optim.SGD`` does by itself, but for the rounding.
+
+    Attributes:
+        momentum: the uncorrected one.
+        first_rate: the optimizer's own.
+        updates: how many to train.
+    """
+
+    momentum: float = 0.9
+    first_rate: float = 0.05
+    updates: int = 8500
+
+    def check(self, expression: Expression, rng: np.random.Generator) -> None:
+        __tracebackhide__ = True
+        super().check(expression, rng)
+        gradients = rng.normal(size=self.updates)
+        weight = torch.nn.Parameter(torch.zeros((), dtype=torch.float64))
+        optimizer = torch.optim.SGD([weight], lr=0.1, momentum=self.momentum)
+        scheduler = lr_scheduler.ScheduleLR(optimizer, expression.built)
+        weights = []
+        for gradient in gradients:
+            weight.grad = torch.tensor(gradient)
+            optimizer.step()
+            scheduler.step()
+            weights.append(weight.item())
+        theirs = self._theirs(gradients.tolist())
+        np.testing.assert_allclose(weights, theirs, rtol=0, atol=1e-6 * np.abs(theirs).max())
+
+    def corrected(self, new: float, old: float) -> float:
+        return float(np.float32(float(np.float32(self.momentum)) * new / old))
+
+    def _theirs(self, gradients: Sequence[float]) -> np.ndarray:
+        old = float(np.float32(self.first_rate))
+        weight = velocity = 0.0
+        weights = []
+        for update, gradient in enumerate(gradients):
+            new = self.rate(update)
+            momentum, old = self.corrected(new, old), float(np.float32(new))
+            velocity = velocity * momentum - gradient * old
+            weight += velocity
+            weights.append(weight)
+        return np.array(weights)
 
 
 # --- functions of the rate ------------------------------------------------------------------------
