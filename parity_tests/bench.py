@@ -25,6 +25,9 @@ from registry import CASES
 
 STEP_TARGET = 0.25
 MILLION_TARGET = 0.05
+FURTHER_MILLION_TARGET = 0.5
+"""Of the schedules that Keras does not ship: compositions, and what Python's own functions compute."""
+KERAS_AND_TUTORIALS = 8
 HOOKS_TARGET = 20  # microseconds that the callbacks may add to a batch
 DECIDING_TARGET = 80  # and those that ask a controller for each batch
 GROUPS = (1, 8)
@@ -184,12 +187,14 @@ def print_million(rounds: int, steps: int) -> list[str]:
     print(f"\n{steps:,} rates in bulk, ratio to torch's ExponentialLR loop ({base:.2f} s)")
     failed = []
     rng = np.random.default_rng(0)
+    first = {case.name for case in CASES[:KERAS_AND_TUTORIALS]}
     for name, schedule in candidates.items():
         sample = rng.integers(0, steps, 2000)
         singly = np.array([schedule(int(k)) for k in sample], np.float32)
         bits = int(differing(schedule(np.arange(steps))[sample], singly).sum())
-        print(f"  {name:32} {result[name]:8.4f}   {bits} differing bits   {MILLION_TARGET:>7}")
-        if result[name] > MILLION_TARGET or bits:
+        target = MILLION_TARGET if type(schedule).__name__ in first else FURTHER_MILLION_TARGET
+        print(f"  {name:32} {result[name]:8.4f}   {bits} differing bits   {target:>7}")
+        if result[name] > target or bits:
             failed.append(f"{name}: {result[name]:.3f} of torch's loop, {bits} differing bits")
     return failed
 

@@ -542,12 +542,23 @@ class AllDouble(Double):
 
 
 def _each(function: Callable[..., float], *arguments: Float64) -> Float64:
-    """Python's own function of every element: NumPy's have other last bits."""
+    """Python's own function of every element: NumPy's have other last bits.
+
+    A run of equal arguments, such as a staircase is made of, is computed once.
+    """
     arrays = np.broadcast_arrays(*arguments)
     if not arrays[0].ndim:
         return np.float64(function(*(array.item() for array in arrays)))
-    lists = [array.ravel().tolist() for array in arrays]
-    return np.array([function(*row) for row in zip(*lists, strict=True)]).reshape(arrays[0].shape)
+    flat = [array.ravel() for array in arrays]
+    begins = np.ones(flat[0].size, bool)
+    if begins.size:
+        begins[1:] = np.any([one[1:] != one[:-1] for one in flat], axis=0)
+    starts = np.flatnonzero(begins)
+    rows = zip(*(one[starts].tolist() for one in flat), strict=True)
+    results = np.array([function(*row) for row in rows], np.float64)
+    if starts.size < begins.size:
+        results = np.repeat(results, np.diff(starts, append=begins.size))
+    return results.reshape(arrays[0].shape)
 
 
 def _power64(base: float, exponent: float) -> float:

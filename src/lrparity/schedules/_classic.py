@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -16,6 +17,7 @@ from lrparity.schedules._formula import ConfiguredSchedule, PythonSchedule, raw
 from lrparity.schedules._schedule import UNITS, Unit
 
 MOST_COMPOUNDED = 10**8
+MOST_KEPT = 2**21
 
 DecayRule = Literal["division", "reciprocal"]
 
@@ -178,9 +180,20 @@ class TimeBasedDecay(ConfiguredSchedule):
                 "A compounding schedule is computed epoch by epoch, up to epoch "
                 f"{MOST_COMPOUNDED}. Received: {epochs.tolist()!r}."
             )
-        factors = 1.0 + self.decay * np.arange(1 + (int(epochs.max()) if epochs.size else 0))
-        factors[0] = self.initial_learning_rate
-        return np.divide.accumulate(factors)[epochs.astype(np.int64)]
+        last = int(epochs.max()) if epochs.size else 0
+        # Of a power of two, so that the steps of a loop, or of a bulk, find it made.
+        make = _compounding if last < MOST_KEPT else _compounding.__wrapped__
+        table = make(self.initial_learning_rate, self.decay, 1 << last.bit_length())
+        return table[epochs.astype(np.int64)]
+
+
+@functools.lru_cache(maxsize=4)
+def _compounding(initial: float, decay: float, epochs: int) -> NDArray[np.float64]:
+    """The rates of the first epochs, each divided out of the one before."""
+    factors = 1.0 + decay * np.arange(epochs)
+    factors[0] = initial
+    rates: NDArray[np.float64] = np.divide.accumulate(factors)
+    return rates
 
 
 def check_decay(decay: float, rule: DecayRule) -> None:
