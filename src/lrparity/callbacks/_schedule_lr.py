@@ -11,7 +11,10 @@ from lrparity.callbacks._arguments import checked_log
 from lrparity.callbacks._counting import Count
 from lrparity.callbacks._driver import Driver, checked_driver_state
 from lrparity.callbacks._optimizers import optimizer_names, raw_optimizers
-from lrparity.callbacks._scheduled import Scheduled
+from lrparity.callbacks._scheduled import (
+    Scheduled,
+    _no_trainer,  # noqa: F401 (pickles of 0.1.0 name it here)
+)
 from lrparity.lr_scheduler import OnConfigChange
 from lrparity.lr_scheduler._schedule_lr import ScheduleLike
 from lrparity.schedules import Numerics

@@ -174,13 +174,31 @@ def fitting(folder: str, template: str) -> list[str]:
     else:
         here = Path(folder)
         names = [one.name for one in here.iterdir()] if here.is_dir() else []
-    parts = string.Formatter().parse(template)
+    parts = list(string.Formatter().parse(template))
     pattern = "".join(
-        re.escape(text) + ("" if field is None else r"[^/]*\d[^/]*") for text, field, _, _ in parts
+        re.escape(text) + ("" if field is None else r"([^/]*\d[^/]*)")
+        for text, field, _, _ in parts
     )
+    fields = [
+        "{" + field + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "") + "}"
+        for _, field, spec, conversion in parts
+        if field is not None
+    ]
     fits = re.compile(pattern + re.escape(SUFFIX))
-    numbered = [name for name in names if fits.fullmatch(name)]
+    numbered = [
+        name
+        for name in names
+        if (found := fits.fullmatch(name)) and all(map(_is_number_by, fields, found.groups()))
+    ]
     return sorted(numbered, key=lambda name: (len(name), name))
+
+
+def _is_number_by(field: str, text: str) -> bool:
+    """Whether the template's field writes some number like this: nobody else's file is ours."""
+    for number in {int(digits) for digits in (re.sub(r"\D", "", text), *re.findall(r"\d+", text))}:
+        if field.format(cycle=number, epoch=number) == text:
+            return True
+    return False
 
 
 def try_to_write(folder: str) -> None:
